@@ -1,0 +1,46 @@
+"""Shared code of the Siamese Voices notebooks: one file per stage of the pipeline."""
+
+import logging
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+# TensorFlow writes native log lines into notebooks, and oneDNN reorders sums from run to run: both are
+# settled here, because they count only before Keras loads its backend.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # no advice about retracing
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+class InputError(ValueError):
+    """Bad input, told in one line: the file, what was found in it, and what is expected."""
+
+
+@contextmanager
+def replacing(path):
+    """Write a file whole or not at all.
+
+    Yields a temporary path in the same folder with the same ending; when the block succeeds it takes the
+    place of `path`, when it fails it is removed and what stood at `path` stays.
+
+    Raises
+    ------
+    InputError
+        When the disk is full or the folder cannot be written, naming `path`.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(
+            f"{path.name} could not be saved ({error.strerror or error}); expected a writable folder with "
+            "space left; what was there before is unchanged"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
