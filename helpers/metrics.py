@@ -1,0 +1,268 @@
+"""How good it is: error rates of scored trials, with intervals over speakers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from helpers import InputError, replacing
+from helpers.pairs import all_trials
+
+TARGET_PRIOR = 0.05  # of minDCF, as in the NIST and VoxCeleb evaluations
+
+
+def cosine_scores(embeddings):
+    """Cosine similarity of every utterance with every other.
+
+    Parameters
+    ----------
+    embeddings : array (utterances, dimensions)
+
+    Returns
+    -------
+    array (utterances, utterances)
+        Symmetric, 1 on the diagonal.
+    """
+    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
+def enrolled_scores(embeddings, trials):
+    """Cosine similarity of a test utterance with the mean of the enrolled ones.
+
+    Parameters
+    ----------
+    embeddings : array (utterances, dimensions)
+        Of length 1.
+    trials : pairs.Enrolments
+
+    Returns
+    -------
+    array (trials,)
+    """
+    models = embeddings[trials.enrolled].mean(axis=1)
+    models /= np.linalg.norm(models, axis=1, keepdims=True)
+    return np.sum(models * embeddings[trials.test], axis=1)
+
+
+def error_rates(scores, labels, weights=None):
+    """False acceptance and false rejection at every threshold that makes a difference.
+
+    A trial is accepted when its score is at least the threshold.
+
+    Parameters
+    ----------
+    scores : array (trials,)
+        Higher for the same speaker.
+    labels : int array (trials,)
+        1 for target, 0 for impostor trials.
+    weights : array (trials,), optional
+        How often each trial counts; once by default.
+
+    Returns
+    -------
+    thresholds, false_acceptance, false_rejection : arrays (points,)
+        Thresholds rise from the lowest score (accept all) to infinity (reject all).
+
+    Raises
+    ------
+    InputError
+        When target or impostor trials are missing, or a score is not finite.
+    """
+    scores, labels = np.asarray(scores, dtype=float), np.asarray(labels)
+    if not np.isfinite(scores).all():
+        raise InputError(f"{np.sum(~np.isfinite(scores))} of {len(scores)} scores are not finite numbers")
+    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=float)
+    target, impostor = weights * (labels == 1), weights * (labels == 0)
+    if target.sum() == 0 or impostor.sum() == 0:
+        raise InputError("all trials are of one kind; expected both target and impostor trials")
+    order = np.argsort(scores, kind="stable")
+    distinct = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))  # equal scores move as one
+    rejected = np.append(0, np.cumsum(target[order])[distinct]) / target.sum()
+    accepted = 1 - np.append(0, np.cumsum(impostor[order])[distinct]) / impostor.sum()
+    return np.append(scores[order][distinct], np.inf), np.clip(accepted, 0, 1), np.clip(rejected, 0, 1)
+
+
+def equal_error(scores, labels, weights=None):
+    """Equal error rate and the threshold where false acceptance equals false rejection.
+
+    Between the two thresholds on either side of the crossing, both rates are interpolated linearly.
+
+    Parameters
+    ----------
+    scores, labels, weights
+        As for `error_rates`.
+
+    Returns
+    -------
+    rate, threshold : float
+    """
+    thresholds, accepted, rejected = error_rates(scores, labels, weights)
+    after = int(np.argmax(rejected >= accepted))
+    gap = accepted - rejected
+    share = gap[after - 1] / (gap[after - 1] - gap[after])
+    rate = accepted[after - 1] + share * (accepted[after] - accepted[after - 1])
+    upper = min(thresholds[after], np.max(scores))
+    return float(rate), float(thresholds[after - 1] + share * (upper - thresholds[after - 1]))
+
+
+def roc_auc(scores, labels, weights=None):
+    """Area under the ROC curve: the chance that a target outscores an impostor, ties counted half.
+
+    Parameters
+    ----------
+    scores, labels, weights
+        As for `error_rates`.
+
+    Returns
+    -------
+    float
+    """
+    _, accepted, rejected = error_rates(scores, labels, weights)
+    return float(np.trapezoid((1 - rejected)[::-1], accepted[::-1]))
+
+
+def min_dcf(scores, labels, weights=None, target_prior=TARGET_PRIOR):
+    """Smallest detection cost over all thresholds, as a share of the cost of not listening.
+
+    The normalised cost of the NIST speaker recognition evaluations (2016 plan, equations 2 and 3).
+
+    Parameters
+    ----------
+    scores, labels, weights
+        As for `error_rates`.
+    target_prior : float
+        Share of target trials in the use that is meant.
+
+    Returns
+    -------
+    float
+        0 is perfect, 1 no better than always giving the likelier answer.
+    """
+    _, accepted, rejected = error_rates(scores, labels, weights)
+    cost = target_prior * rejected + (1 - target_prior) * accepted
+    return float(cost.min() / min(target_prior, 1 - target_prior))
+
+
+def balanced_accuracy(scores, labels, threshold, weights=None):
+    """Accuracy over target and impostor trials, both kinds counting the same.
+
+    The accuracy expected of pairs drawn half and half, without the luck of one draw.
+
+    Parameters
+    ----------
+    scores, labels, weights
+        As for `error_rates`.
+    threshold : float
+        Fixed beforehand, on other speakers; scores at or above it are accepted.
+
+    Returns
+    -------
+    float
+    """
+    labels = np.asarray(labels)
+    correct = (np.asarray(scores) >= threshold) == (labels == 1)
+    weights = np.ones(len(labels)) if weights is None else weights
+    return float(np.mean([np.average(correct[labels == k], weights=weights[labels == k]) for k in (0, 1)]))
+
+
+def bootstrap(statistic, scores, labels, first, second, draws=1000, seed=0):
+    """Percentile interval of a statistic when the *speakers* are drawn anew.
+
+    Trials that share a speaker are not independent, so whole speakers are drawn with replacement: a target
+    trial counts as often as its speaker was drawn, an impostor trial as often as both of its speakers were
+    (Bengio and Mariethoz, 2004, "A statistical significance test for person authentication", draw the
+    clients so).
+
+    Parameters
+    ----------
+    statistic : callable (scores, labels, weights) -> float or array
+    scores, labels : arrays (trials,)
+    first, second : int arrays (trials,)
+        The speaker on either side of each trial, the same one in target trials.
+    draws, seed : int
+
+    Returns
+    -------
+    array (2,) or (2, ...)
+        The 2.5th and 97.5th percentile.
+    """
+    order = np.argsort(scores, kind="stable")  # sorted once, quick to sort again in each draw
+    scores, labels = np.asarray(scores)[order], np.asarray(labels)[order]
+    names, index = np.unique(np.concatenate([first, second]), return_inverse=True)
+    first, second = index[: len(order)][order], index[len(order) :][order]
+    rng, values = np.random.default_rng(seed), []
+    for _ in range(draws):
+        count = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+        weights = np.where(labels == 1, count[first], count[first] * count[second]).astype(float)
+        if weights[labels == 1].any() and weights[labels == 0].any():  # one speaker alone has no impostors
+            values.append(statistic(scores, labels, weights))
+    return np.percentile(values, [2.5, 97.5], axis=0)
+
+
+def evaluate(scores, speakers, threshold, draws=1000, seed=0):
+    """Every figure of a system on all trials of a test set.
+
+    Parameters
+    ----------
+    scores : array (utterances, utterances)
+        Symmetric; of a system that scores (a, b) unlike (b, a), only a < b is looked at.
+    speakers : int array (utterances,)
+    threshold : float
+        Fixed without test data.
+    draws, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        `accuracy`, `eer`, `roc_auc`, `min_dcf`, each with its 95 % interval over speakers under `..._ci`;
+        `threshold`, `speakers_test`, `trials`.
+    """
+    speakers, trials = np.asarray(speakers), all_trials(speakers)
+    scores, labels = np.asarray(scores)[trials.left, trials.right], trials.label
+
+    def figures(scores, labels, weights=None):
+        return [
+            balanced_accuracy(scores, labels, threshold, weights),
+            equal_error(scores, labels, weights)[0],
+            roc_auc(scores, labels, weights),
+            min_dcf(scores, labels, weights),
+        ]
+
+    sides = speakers[trials.left], speakers[trials.right]
+    intervals = bootstrap(figures, scores, labels, *sides, draws=draws, seed=seed).T
+    row = {}
+    names = ("accuracy", "eer", "roc_auc", "min_dcf")
+    for name, value, interval in zip(names, figures(scores, labels), intervals, strict=True):
+        row |= {name: value, f"{name}_ci": interval.tolist()}
+    counts = {"speakers_test": len(np.unique(speakers)), "trials": len(scores)}
+    return row | {"threshold": float(threshold)} | counts
+
+
+def write_row(folder, system, row):
+    """Add a system's figures to the folder's `metrics.json`, keeping the other systems' rows.
+
+    Parameters
+    ----------
+    folder : path
+    system : str
+        Short name; an earlier row of that name is replaced.
+    row : dict
+
+    Raises
+    ------
+    InputError
+        When the file there is not a table of systems, or cannot be written.
+    """
+    path = Path(folder) / "metrics.json"
+    rows = {}
+    if path.exists():
+        try:
+            rows = json.loads(path.read_text())
+            rows[system] = row
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path.name} is not a JSON object with a row a system ({error})") from error
+    rows[system] = row
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(rows, indent=2) + "\n")
