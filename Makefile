@@ -8,7 +8,7 @@ export DATA OUT
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lab notebooks model lock backends clean changed
+.PHONY: run test lab notebooks model readme lock backends clean changed
 
 # DATA: a folder with trs.pkl and tes.pkl. OUT: where results go. P: parameters, such as P="-p seed 1".
 run: .venv/.helpers
@@ -29,6 +29,10 @@ notebooks: .venv/.helpers
 model: .venv/.helpers
 	@$(IN_VENV) helpers.synthesis && $(IN_VENV) helpers.batch --data data/synthesised --out .venv/model --notebooks 04
 	@cp .venv/model/models/siamese_gru.keras notebooks/models/
+
+# The README's map of the notebooks.
+readme: .venv/.helpers
+	@$(IN_VENV) helpers.readme
 
 # One set of versions for every Python and system; needs uv.
 lock:

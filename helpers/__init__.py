@@ -1,16 +1,13 @@
 """Shared code of the Siamese Voices notebooks: one file per stage of the pipeline."""
 
-import logging
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # TensorFlow writes native log lines into notebooks, and oneDNN reorders sums from run to run: both are
 # settled here, because they count only before Keras loads its backend.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-
-logging.getLogger("tensorflow").setLevel(logging.ERROR)  # no advice about retracing
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -43,4 +40,5 @@ def replacing(path):
             "space left; what was there before is unchanged"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

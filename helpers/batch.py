@@ -50,6 +50,7 @@ class Chapter:
         self.parameters = assigned_names(tagged[0])
         self.source = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in cells]
         heading, _, text = cells[0].source.strip().partition("\n")
+        self.opening = cells[0].source
         self.title = re.sub(r"^#*\s*(\d\d)?\W*", "", heading) or path.stem
         paragraph = re.sub("[*_`]", "", " ".join(text.strip().split("\n\n")[0].split()))
         self.sentence = re.split(r"(?<=[.!?])\s", paragraph)[0]

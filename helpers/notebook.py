@@ -7,6 +7,7 @@ embedded corpus, and cleans their metadata: this makes the outputs that are comm
 import ast
 import importlib.abc
 import importlib.util
+import logging
 import os
 import sys
 import tempfile
@@ -38,6 +39,7 @@ class QuietTensorFlow(importlib.abc.MetaPathFinder):
             os.dup2(null, 2)
             try:
                 load(module)
+                logging.getLogger("tensorflow").setLevel(logging.ERROR)  # no advice about retracing
             finally:
                 os.dup2(stderr, 2)
                 os.close(stderr)

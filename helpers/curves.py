@@ -1,0 +1,267 @@
+"""Pictures of learning and of scores: the twin network, its training, its voices, its errors."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from IPython.display import display
+from scipy.stats import norm
+
+from helpers.metrics import error_rates
+from helpers.plotting import BLUE, ORANGE
+
+
+def twins():
+    """The Siamese network drawn: two utterances, one encoder used twice, a scaled cosine, a probability."""
+    figure, axes = plt.subplots(figsize=(9, 2.6))
+    axes.set(xlim=(0, 10), ylim=(0, 3))
+    axes.axis("off")
+
+    def box(x, y, text, colour):
+        style = {"boxstyle": "round,pad=0.4", "facecolor": colour, "edgecolor": "0.3"}
+        axes.text(x, y, text, ha="center", va="center", bbox=style)
+
+    def arrow(start, end):
+        axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": "0.3"})
+
+    for y, name in ((2.4, "a"), (0.6, "b")):
+        box(0.9, y, f"utterance {name}\n(frames, bins)", "#EAF2FA")
+        box(3.6, y, "encoder\nGRU, pooling", "#CFE3F5")
+        box(5.9, y, f"voice {name}\nlength 1", "#EAF2FA")
+        arrow((1.85, y), (2.75, y))
+        arrow((4.4, y), (5.3, y))
+        arrow((6.5, y), (7.0, 1.5 + 0.25 * np.sign(y - 1.5)))
+    axes.plot([3.6, 3.6], [1.15, 1.85], color=BLUE, linewidth=2, linestyle=":")
+    axes.text(3.75, 1.5, "the same weights", color=BLUE, va="center")
+    box(7.6, 1.5, "cosine", "#CFE3F5")
+    box(9.1, 1.5, "w·cosine + b\nsigmoid", "#CFE3F5")
+    arrow((8.05, 1.5), (8.4, 1.5))
+    return figure
+
+
+def learning_curves(history, title=""):
+    """Loss of the training batches and of the held-out speakers over the epochs; ln 2 is the line to leave.
+
+    Parameters
+    ----------
+    history : dict of lists
+        `loss` and `val_loss`.
+    title : str
+    """
+    figure, axes = plt.subplots(figsize=(8, 3.2))
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    best = int(np.argmin(history["val_loss"]))
+    axes.axhline(np.log(2), color="0.6", linestyle="--")
+    axes.text(1, np.log(2), "ln 2: nothing told apart ", ha="left", va="bottom", color="0.4")
+    axes.plot(epochs, history["loss"], color=BLUE, label="training batches (cropped, masked)")
+    axes.plot(epochs, history["val_loss"], color=ORANGE, label="held-out speakers")
+    axes.plot(best + 1, history["val_loss"][best], "o", color=ORANGE, label=f"kept: epoch {best + 1}")
+    axes.set(xlabel="epoch", ylabel="balanced cross-entropy (nats)", ylim=(0, 0.85), title=title)
+    axes.legend(loc="upper right")
+    return figure
+
+
+def voice_maps(maps, speakers):
+    """Embeddings of several encoders in their first two principal components, a colour a speaker.
+
+    Parameters
+    ----------
+    maps : dict of str to array (utterances, dimensions)
+    speakers : int array (utterances,)
+    """
+    figure, rows = plt.subplots(1, len(maps), figsize=(4.5 * len(maps), 4), squeeze=False)
+    names = np.unique(speakers)
+    for axes, (title, embeddings) in zip(rows[0], maps.items(), strict=True):
+        centred = embeddings - embeddings.mean(axis=0)
+        points = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
+        for i, name in enumerate(names):
+            mine = points[speakers == name]
+            axes.scatter(*mine.T, s=22, color=plt.get_cmap("tab20")(i % 20), marker="osD^v"[i % 5])
+        axes.set(xlabel="first component", ylabel="second component", title=title)
+    return figure
+
+
+def score_histograms(parts, labels, threshold=None, title="", xlabel="cosine similarity"):
+    """How target and impostor scores are spread, one panel a set of scores.
+
+    Parameters
+    ----------
+    parts : dict of str to array (trials,)
+    labels : int array (trials,)
+    threshold : float, optional
+    title, xlabel : str
+    """
+    figure, rows = plt.subplots(1, len(parts), figsize=(8, 3.2), squeeze=False, sharex=True)
+    edges = np.linspace(min(map(np.min, parts.values())), 1, 60)
+    for axes, (name, scores) in zip(rows[0], parts.items(), strict=True):
+        for label, colour, kind in ((0, ORANGE, "different speakers"), (1, BLUE, "same speaker")):
+            axes.hist(scores[labels == label], edges, density=True, alpha=0.6, color=colour, label=kind)
+        if threshold is not None:
+            axes.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.2f}")
+        axes.set(xlabel=xlabel, ylabel="density", title=name)
+    rows[0, -1].legend()
+    figure.suptitle(title)
+    return figure
+
+
+def similarity_matrix(scores, speakers, title=""):
+    """Cosine of every utterance with every other, the speakers as blocks along the diagonal."""
+    figure, axes = plt.subplots(figsize=(6.2, 5.4))
+    image = axes.imshow(scores, vmin=-0.5, vmax=1, cmap="cividis", interpolation="nearest")
+    names, starts = np.unique(speakers, return_index=True)
+    axes.set_xticks(starts - 0.5, names, fontsize=7)
+    axes.set_yticks(starts - 0.5, names, fontsize=7)
+    axes.set(xlabel="utterances, marked where a speaker begins", ylabel="utterances", title=title)
+    figure.colorbar(image, label="cosine similarity")
+    return figure
+
+
+def roc_det(scores, labels, marks, title=""):
+    """ROC and DET curves of scored trials with operating points on both.
+
+    The DET plot's axes are normal deviates (Martin et al., 1997, "The DET curve in assessment of detection
+    task performance"), so that normally distributed scores give a straight line.
+
+    Parameters
+    ----------
+    scores : array (trials,)
+    labels : int array (trials,)
+    marks : dict of str to float
+        Names and thresholds of operating points.
+    title : str
+    """
+    thresholds, accepted, rejected = error_rates(scores, labels)
+    figure, (roc, det) = plt.subplots(1, 2, figsize=(9.5, 4.3))
+    roc.plot(100 * accepted, 100 * (1 - rejected), color="0.3")
+    roc.plot([0, 100], [0, 100], color="0.8", linestyle="--")
+    roc.set(xlabel="false acceptance (%)", ylabel="targets accepted (%)", title="ROC", aspect="equal")
+    inside = (accepted > 0) & (rejected > 0)
+    det.plot(norm.ppf(accepted[inside]), norm.ppf(rejected[inside]), color="0.3")
+    ticks = np.array([0.1, 0.5, 1, 2, 5, 10, 20, 40, 60])
+    for axis in (det.xaxis, det.yaxis):
+        axis.set_ticks(norm.ppf(ticks / 100), [f"{tick:g}" for tick in ticks])
+    det.set(xlim=norm.ppf([0.0008, 0.65]), ylim=norm.ppf([0.0008, 0.65]), aspect="equal", title="DET")
+    det.set(xlabel="false acceptance (%)", ylabel="false rejection (%)")
+    for (name, threshold), marker in zip(marks.items(), "osD^v", strict=False):
+        at = np.searchsorted(thresholds, threshold)
+        label = f"{name}: {100 * accepted[at]:.1f} / {100 * rejected[at]:.1f} %"
+        roc.plot(100 * accepted[at], 100 * (1 - rejected[at]), marker, label=label)
+        det.plot(*norm.ppf(np.clip([accepted[at], rejected[at]], 1e-4, 1 - 1e-4)), marker)
+    roc.legend(title="false acceptance / false rejection", fontsize=8, title_fontsize=8, loc="lower right")
+    figure.suptitle(title)
+    return figure
+
+
+def threshold_slider(scores, labels, threshold, title=""):
+    """A slider that moves the operating point along ROC and DET, for a person; shows itself.
+
+    Parameters
+    ----------
+    scores, labels
+        As for `roc_det`.
+    threshold : float
+        Where the point starts.
+    title : str
+    """
+    from ipywidgets import FloatSlider, interact
+
+    low, high = float(np.min(scores)), float(np.max(scores))
+    slider = FloatSlider(
+        threshold, min=low, max=high, step=0.01, description="threshold", continuous_update=False
+    )
+
+    def draw(threshold):
+        roc_det(scores, labels, {f"threshold {threshold:.2f}": threshold}, title)
+        plt.show()
+
+    interact(draw, threshold=slider)
+
+
+def error_by_enrolment(counts, errors, intervals, title=""):
+    """Equal error rate over the number of enrolled utterances, with its spread."""
+    figure, axes = plt.subplots(figsize=(6, 3.2))
+    low, high = 100 * np.transpose(intervals)
+    axes.fill_between(counts, low, high, color=BLUE, alpha=0.2, label="95 % interval over speakers")
+    axes.plot(counts, 100 * np.asarray(errors), "o-", color=BLUE)
+    axes.set(xlabel="utterances enrolled", ylabel="equal error rate (%)", xticks=counts, title=title)
+    axes.set_ylim(0, None)
+    axes.legend()
+    return figure
+
+
+def loss_over_shift(shifts, losses, title=""):
+    """Loss of an untrained network against the shift b of its logits, which no b brings below ln 2."""
+    figure, axes = plt.subplots(figsize=(6, 2.8))
+    axes.axhline(np.log(2), color="0.5", linestyle="--")
+    axes.text(shifts[0], np.log(2), " ln 2", va="bottom", color="0.4")
+    axes.plot(shifts, losses, color=BLUE)
+    axes.set(xlabel="shift b", ylabel="balanced cross-entropy (nats)", ylim=(0, None))
+    axes.set_title(f"untrained: loss over the shift, {title}")
+    return figure
+
+
+def batch_pairs(batch, speakers, spectrogram, shown=3):
+    """A few cropped and masked utterances of a batch, and the pairs that the batch holds."""
+    figure, rows = plt.subplots(1, shown + 1, figsize=(10, 3))
+    seconds = batch.shape[1] * spectrogram.hop_length / spectrogram.sample_rate
+    for axes, values in zip(rows[:-1], batch, strict=False):
+        extent = (0, seconds, 0, spectrogram.sample_rate / 2000)
+        axes.imshow(values.T, origin="lower", aspect="auto", extent=extent, cmap="magma")
+        axes.set(xlabel="time (s)", ylabel="frequency (kHz)", title="crop with a masked band")
+    rows[-1].imshow(speakers[:, None] == speakers, cmap="Blues", interpolation="nearest")
+    rows[-1].set(xlabel="utterance", ylabel="utterance", title="same speaker")
+    return figure
+
+
+class LiveCurves:
+    """Redraws the learning curves after each epoch, for a person who watches."""
+
+    def __init__(self):
+        self.shown = display(display_id=True)
+
+    def __call__(self, history):
+        figure = learning_curves(history)
+        self.shown.update(figure)
+        plt.close(figure)
+
+
+def results_table(row):
+    """A system's figures as a table, in per cent where they are rates, with their 95 % intervals.
+
+    Parameters
+    ----------
+    row : dict
+        As `metrics.evaluate` gives it.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    figures = {name: value for name, value in row.items() if f"{name}_ci" in row}
+    scale = {name: 1 if name == "min_dcf" else 100 for name in figures}
+    unit = {name: "" if name == "min_dcf" else " %" for name in figures}
+    table = {
+        name: {
+            "value": f"{scale[name] * value:.2f}{unit[name]}",
+            "95 % interval over speakers": "{:.2f} to {:.2f}".format(
+                *scale[name] * np.array(row[f"{name}_ci"])
+            ),
+        }
+        for name, value in figures.items()
+    }
+    return pd.DataFrame(table).T
+
+
+def gru_states(values, states, spectrogram, title=""):
+    """A spectrogram `(frames, bins)` above the GRU's states `(frames, units)`, on one time axis."""
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(8, 4.5), sharex=True)
+    seconds = len(values) * spectrogram.hop_length / spectrogram.sample_rate
+    shared = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
+    extent = (0, seconds, 0, spectrogram.sample_rate / 2000)
+    upper.imshow(values.T, extent=extent, cmap="magma", **shared)
+    upper.set(ylabel="frequency (kHz)", title=f"log spectrogram, {title}")
+    image = lower.imshow(
+        states.T, extent=(0, seconds, 0, states.shape[1]), cmap="RdBu", vmin=-1, vmax=1, **shared
+    )
+    lower.set(xlabel="time (s)", ylabel="state", title="the GRU's states, untrained")
+    figure.colorbar(image, ax=lower, label="value")
+    return figure

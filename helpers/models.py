@@ -1,0 +1,254 @@
+"""The twin network: one GRU encoder, and the models that share its weights."""
+
+from pathlib import Path
+
+import keras
+from keras import layers, ops
+
+from helpers import InputError, replacing
+from helpers.features import Spectrogram
+
+registered = keras.saving.register_keras_serializable("siamese_voices")
+
+
+@registered
+class StatisticsPooling(layers.Layer):
+    """Mean and standard deviation over time: `(batch, frames, d)` to `(batch, 2 d)`.
+
+    Snyder et al. (2017), "Deep neural network embeddings for text-independent speaker verification",
+    section 3.1. A batch's utterances are equally long, so there are no padded frames to leave out.
+    """
+
+    def call(self, frames):
+        spread = ops.sqrt(ops.var(frames, axis=1) + 1e-5)  # the gradient of a root is infinite at 0
+        return ops.concatenate([ops.mean(frames, axis=1), spread], axis=-1)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], 2 * shape[-1])
+
+
+@registered
+class AllPairs(layers.Layer):
+    """Cosines of all pairs of a batch: embeddings of length 1 `(n, d)` to their Gram matrix `(n, n)`."""
+
+    def call(self, embeddings):
+        return ops.matmul(embeddings, ops.transpose(embeddings))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], shape[0])
+
+
+@registered
+class ScaledCosine(layers.Layer):
+    """Cosine similarities, of any shape, to logits ``w cosine + b`` with learnt w > 0 and b.
+
+    A cosine spans two units, too few for a sigmoid to be sure of anything; w stretches it, b places the
+    decision. Wan et al. (2018), "Generalized end-to-end loss for speaker verification", equation 5.
+    """
+
+    def __init__(self, w=10.0, b=-5.0, **kwargs):
+        super().__init__(**kwargs)
+        self.initial_w, self.initial_b = w, b
+
+    def build(self, shape):
+        constant = keras.initializers.Constant
+        positive = keras.constraints.NonNeg()
+        self.w = self.add_weight(
+            shape=(), name="w", initializer=constant(self.initial_w), constraint=positive
+        )
+        self.b = self.add_weight(shape=(), name="b", initializer=constant(self.initial_b))
+
+    def call(self, cosine):
+        return self.w * cosine + self.b
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return super().get_config() | {"w": self.initial_w, "b": self.initial_b}
+
+
+def gru_encoder(spectrograms, bands=64, units=96, dimensions=64, dropout=0.2):
+    """A GRU that turns a spectrogram of any length into a voice of fixed length.
+
+    Standardised bins, a learnt reduction of the bins to `bands`, a GRU, its mean and standard deviation over
+    time, and a projection to length 1. The GRU's settings are those that cuDNN accepts.
+
+    Parameters
+    ----------
+    spectrograms : float array (utterances, frames, bins)
+        Training data: each bin is standardised with its mean and variance there.
+    bands, units, dimensions : int
+        Width of the reduction, of the GRU's state, and of the embedding.
+    dropout : float
+        Share of values dropped before and after the GRU while training.
+
+    Returns
+    -------
+    keras.Model
+        `(batch, frames, bins)` to embeddings `(batch, dimensions)` of length 1.
+    """
+    standardise = layers.Normalization(name="standardise")
+    standardise.adapt(spectrograms)
+    inputs = keras.Input((None, spectrograms.shape[-1]), name="spectrogram")
+    x = layers.Dense(bands, activation="relu", name="bands")(standardise(inputs))
+    x = layers.Dropout(dropout, name="hide_bands")(x)
+    x = layers.GRU(units, return_sequences=True, name="gru")(x)
+    x = layers.Dropout(dropout, name="hide_states")(x)
+    x = StatisticsPooling(name="pooling")(x)
+    x = layers.Dense(dimensions, name="projection")(x)
+    return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="encoder")
+
+
+def siamese_model(encoder, scale):
+    """Two spectrograms through one encoder: the chance that one person spoke both.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+        Spectrograms to embeddings of length 1; used twice, so that the twins share every weight.
+    scale : ScaledCosine
+
+    Returns
+    -------
+    keras.Model
+        Two spectrograms `(batch, frames, bins)`, which may differ in frames, to probabilities `(batch, 1)`.
+    """
+    first, second = (keras.Input(encoder.input_shape[1:], name=name) for name in ("first", "second"))
+    cosine = layers.Dot(axes=1)([encoder(first), encoder(second)])
+    return keras.Model([first, second], layers.Activation("sigmoid")(scale(cosine)), name="siamese")
+
+
+def batch_model(encoder, scale):
+    """A batch of spectrograms, each encoded once: the logits of all its pairs.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+    scale : ScaledCosine
+
+    Returns
+    -------
+    keras.Model
+        `(n, frames, bins)` to logits `(n, n)`, for `losses.BalancedPairLoss`.
+    """
+    inputs = keras.Input(encoder.input_shape[1:], name="spectrograms")
+    return keras.Model(inputs, scale(AllPairs(name="cosines")(encoder(inputs))), name="all_pairs")
+
+
+def cudnn_obstacles(gru):
+    """Why a GRU layer could not use NVIDIA's fused cuDNN kernel.
+
+    Parameters
+    ----------
+    gru : keras.layers.GRU
+
+    Returns
+    -------
+    list of str
+        Empty when it can; the conditions are those of Keras' documentation of the layer.
+    """
+    conditions = {
+        "activation is not tanh": gru.activation is not keras.activations.tanh,
+        "recurrent_activation is not sigmoid": gru.recurrent_activation is not keras.activations.sigmoid,
+        "recurrent dropout": gru.recurrent_dropout > 0,
+        "unrolled": gru.unroll,
+        "no bias": not gru.use_bias,
+        "reset_after is off": not gru.reset_after,
+    }
+    return [reason for reason, holds in conditions.items() if holds]
+
+
+@registered
+class Verifier(keras.Model):
+    """An encoder with everything that its use needs, saved in one file.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+        Spectrograms to embeddings of length 1.
+    scale : ScaledCosine
+    spectrogram : features.Spectrogram
+        The transform it was trained with.
+    threshold : float
+        Cosine at and above which two utterances are taken for one speaker.
+    facts : dict, optional
+        How it was trained, as JSON values.
+    """
+
+    def __init__(self, encoder, scale, spectrogram, threshold, facts=None, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder, self.scale = encoder, scale
+        self.spectrogram, self.threshold, self.facts = spectrogram, float(threshold), dict(facts or {})
+        self.built = True  # its parts are
+
+    def call(self, spectrograms):
+        return self.encoder(spectrograms)
+
+    def embed(self, waveforms):
+        """Embeddings `(utterances, dimensions)` of length 1 of waveforms `(utterances, samples)`."""
+        return self.encoder.predict(self.spectrogram(waveforms), batch_size=256, verbose=0)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "scale": keras.saving.serialize_keras_object(self.scale),
+            "spectrogram": self.spectrogram.to_dict(),
+            "threshold": self.threshold,
+            "facts": self.facts,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for part in ("encoder", "scale"):
+            config[part] = keras.saving.deserialize_keras_object(config[part])
+        config["spectrogram"] = Spectrogram.from_dict(config["spectrogram"])
+        return cls(**config)
+
+
+def save_verifier(verifier, path):
+    """Save a verifier whole or not at all.
+
+    Raises
+    ------
+    InputError
+        When it cannot be written; an earlier file at `path` stays.
+    """
+    with replacing(path) as temporary:
+        verifier.save(temporary)
+
+
+def load_verifier(path, spectrogram=None):
+    """Load a saved verifier.
+
+    Parameters
+    ----------
+    path : path
+        A `.keras` file that `save_verifier` wrote.
+    spectrogram : features.Spectrogram, optional
+        The features about to be used; they have to be the model's own.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, not a verifier, or trained with other features.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"{path} does not exist; notebook 04 makes it: python -m helpers.batch --notebooks 04"
+        )
+    try:
+        verifier = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # damaged archives surface as any kind of exception
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path.name} cannot be read as a saved model ({reason}); train it again") from error
+    if not isinstance(verifier, Verifier):
+        raise InputError(f"{path.name} holds a {type(verifier).__name__}; expected a Verifier of notebook 04")
+    if spectrogram is not None and spectrogram != verifier.spectrogram:
+        theirs, ours = verifier.spectrogram.to_dict(), spectrogram.to_dict()
+        differ = ", ".join(f"{k}={theirs[k]} (asked for {ours[k]})" for k in ours if theirs[k] != ours[k])
+        raise InputError(f"{path.name} was trained with other features: {differ}; train a model with these")
+    return verifier
