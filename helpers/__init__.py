@@ -16,6 +16,11 @@ class InputError(ValueError):
     """Bad input, told in one line: the file, what was found in it, and what is expected."""
 
 
+def first_line(kind, text):
+    """An error on one line: its kind, and the first line of what it says, if it says anything."""
+    return f"{kind}: {str(text).strip()}".splitlines()[0].rstrip(": ")
+
+
 @contextmanager
 def replacing(path):
     """Write a file whole or not at all.

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers import PROJECT, InputError, replacing
+from helpers import PROJECT, InputError, first_line, replacing
 from helpers.notebook import assigned_names, execute, output_folder
 from helpers.report import results_table, write_index
 
@@ -54,11 +54,6 @@ class Chapter:
         self.title = re.sub(r"^#*\s*(\d\d)?\W*", "", heading) or path.stem
         paragraph = re.sub("[*_`]", "", " ".join(text.strip().split("\n\n")[0].split()))
         self.sentence = re.split(r"(?<=[.!?])\s", paragraph)[0]
-
-
-def first_line(kind, text):
-    """An error on one line: its kind, and the first line of what it says, if it says anything."""
-    return f"{kind}: {str(text).strip()}".splitlines()[0].rstrip(": ")
 
 
 def value(text):

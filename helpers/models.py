@@ -1,11 +1,12 @@
 """The twin network: one GRU encoder, and the models that share its weights."""
 
+import zipfile
 from pathlib import Path
 
 import keras
 from keras import layers, ops
 
-from helpers import InputError, replacing
+from helpers import InputError, first_line, replacing
 from helpers.features import Spectrogram
 
 registered = keras.saving.register_keras_serializable("siamese_voices")
@@ -243,7 +244,11 @@ def load_verifier(path, spectrogram=None):
     try:
         verifier = keras.saving.load_model(path, compile=False)
     except Exception as error:  # damaged archives surface as any kind of exception
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        reason = (
+            first_line(type(error).__name__, error)[:120]
+            if zipfile.is_zipfile(path)
+            else "not a whole .keras file"
+        )
         raise InputError(f"{path.name} cannot be read as a saved model ({reason}); train it again") from error
     if not isinstance(verifier, Verifier):
         raise InputError(f"{path.name} holds a {type(verifier).__name__}; expected a Verifier of notebook 04")

