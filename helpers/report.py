@@ -87,8 +87,10 @@ def write_index(out, rows):
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     page = f"""<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>Executed notebooks</title>
-<style>body {{font: 16px sans-serif; margin: 2em auto; max-width: 70em}} table {{border-collapse: collapse}}
+<style>body {{font: 16px sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em}}
+table {{border-collapse: collapse}}
 td {{padding: .4em .8em; vertical-align: top}} tr:nth-child(even) {{background: #f3f3f3}}
+td:nth-child(3) {{white-space: nowrap}}
 pre {{overflow-x: auto}}</style>
 <h1>Executed notebooks</h1>
 <table>

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras.ops import convert_to_numpy
 from scipy.signal import resample_poly
 from tqdm.auto import tqdm
 
@@ -225,7 +226,7 @@ class Progress:
         for name, values in self.history.items():
             values.append(float(losses[name][-1]))
         if self.best_epoch == self.epoch - 1:
-            self.best = [np.array(variable) for variable in self.model.variables]
+            self.best = [np.array(convert_to_numpy(variable)) for variable in self.model.variables]
         if self.path is not None:
             self._save()
 
@@ -235,7 +236,7 @@ class Progress:
             variable.assign(value)
 
     def _save(self):
-        arrays = {f"now_{i}": np.array(variable) for i, variable in enumerate(self.state)}
+        arrays = {f"now_{i}": convert_to_numpy(variable) for i, variable in enumerate(self.state)}
         arrays |= {f"best_{i}": value for i, value in enumerate(self.best)}
         kept = json.dumps({"run": self.run, "history": self.history})
         with replacing(self.path) as temporary, temporary.open("wb") as file:

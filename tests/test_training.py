@@ -458,7 +458,8 @@ def resumed(path, recipe=LONG, corpus=None):
 
 def assert_same(result, expected):
     for ours, theirs in zip(weights(result[0]), weights(expected[0]), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+        # TensorFlow's threads may round a sum otherwise; a resume without Adam's moments is off by 2e-3
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=2e-6)
     assert result[0].facts["epoch"] == expected[0].facts["epoch"]
     assert result[0].threshold == pytest.approx(expected[0].threshold, abs=1e-6)
     for name, losses in expected[1].items():  # sums that TensorFlow may round otherwise in another process
