@@ -47,6 +47,8 @@ class Spectrogram:
     def __post_init__(self):
         if self.compression not in ("log", "none"):
             raise InputError(f"compression is {self.compression!r}; expected 'log' or 'none'")
+        if not 0 < self.floor < 1:
+            raise InputError(f"floor is {self.floor}; expected a share between 0 and 1")
 
     @property
     def bins(self):

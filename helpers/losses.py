@@ -27,7 +27,7 @@ class BalancedPairLoss(keras.losses.Loss):
 
     In a batch of P speakers with K utterances, ``(K - 1) / (PK - 1)`` of the pairs are positive, a few per
     cent: unbalanced, "always different" would be nearly right. Balanced, a score that tells nothing apart
-    costs at least ln 2. A batch without pairs of one kind counts the other alone.
+    costs at least ln 2. A kind that a batch has no pairs of costs nothing.
 
     Call it with speakers (n,) or (n, 1) and logits (n, n).
     """

@@ -45,6 +45,18 @@ def enrolled_scores(embeddings, trials):
     return np.sum(models * embeddings[trials.test], axis=1)
 
 
+def _weighed(scores, labels, weights):
+    """Scores, and each trial's weight as a target and as an impostor trial, once both kinds are there."""
+    scores, labels = np.asarray(scores, dtype=float), np.asarray(labels)
+    if not np.isfinite(scores).all():
+        raise InputError(f"{np.sum(~np.isfinite(scores))} of {len(scores)} scores are not finite numbers")
+    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=float)
+    target, impostor = weights * (labels == 1), weights * (labels == 0)
+    if target.sum() == 0 or impostor.sum() == 0:
+        raise InputError("all trials are of one kind; expected both target and impostor trials")
+    return scores, target, impostor
+
+
 def error_rates(scores, labels, weights=None):
     """False acceptance and false rejection at every threshold that makes a difference.
 
@@ -69,13 +81,7 @@ def error_rates(scores, labels, weights=None):
     InputError
         When target or impostor trials are missing, or a score is not finite.
     """
-    scores, labels = np.asarray(scores, dtype=float), np.asarray(labels)
-    if not np.isfinite(scores).all():
-        raise InputError(f"{np.sum(~np.isfinite(scores))} of {len(scores)} scores are not finite numbers")
-    weights = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=float)
-    target, impostor = weights * (labels == 1), weights * (labels == 0)
-    if target.sum() == 0 or impostor.sum() == 0:
-        raise InputError("all trials are of one kind; expected both target and impostor trials")
+    scores, target, impostor = _weighed(scores, labels, weights)
     order = np.argsort(scores, kind="stable")
     distinct = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))  # equal scores move as one
     rejected = np.append(0, np.cumsum(target[order])[distinct]) / target.sum()
@@ -101,9 +107,10 @@ def equal_error(scores, labels, weights=None):
     after = int(np.argmax(rejected >= accepted))
     gap = accepted - rejected
     share = gap[after - 1] / (gap[after - 1] - gap[after])
+    position = share if gap[after] < 0 else 0.5  # equal rates from one score to the next: halfway between
     rate = accepted[after - 1] + share * (accepted[after] - accepted[after - 1])
     upper = min(thresholds[after], np.max(scores))
-    return float(rate), float(thresholds[after - 1] + share * (upper - thresholds[after - 1]))
+    return float(rate), float(thresholds[after - 1] + position * (upper - thresholds[after - 1]))
 
 
 def roc_auc(scores, labels, weights=None):
@@ -125,7 +132,7 @@ def roc_auc(scores, labels, weights=None):
 def min_dcf(scores, labels, weights=None, target_prior=TARGET_PRIOR):
     """Smallest detection cost over all thresholds, as a share of the cost of not listening.
 
-    The normalised cost of the NIST speaker recognition evaluations (2016 plan, equations 2 and 3).
+    The normalised detection cost of the NIST speaker recognition evaluations, both errors costing 1.
 
     Parameters
     ----------
@@ -160,19 +167,18 @@ def balanced_accuracy(scores, labels, threshold, weights=None):
     -------
     float
     """
-    labels = np.asarray(labels)
-    correct = (np.asarray(scores) >= threshold) == (labels == 1)
-    weights = np.ones(len(labels)) if weights is None else weights
-    return float(np.mean([np.average(correct[labels == k], weights=weights[labels == k]) for k in (0, 1)]))
+    scores, target, impostor = _weighed(scores, labels, weights)
+    accepted = scores >= threshold
+    return float(target @ accepted / target.sum() + impostor @ ~accepted / impostor.sum()) / 2
 
 
 def bootstrap(statistic, scores, labels, first, second, draws=1000, seed=0):
     """Percentile interval of a statistic when the *speakers* are drawn anew.
 
     Trials that share a speaker are not independent, so whole speakers are drawn with replacement: a target
-    trial counts as often as its speaker was drawn, an impostor trial as often as both of its speakers were
-    (Bengio and Mariethoz, 2004, "A statistical significance test for person authentication", draw the
-    clients so).
+    trial counts as often as its speaker was drawn, an impostor trial as often as both of its speakers were.
+    Poh, Martin and Bengio (2007), "Performance generalization in biometric authentication using joint
+    user-specific and sample bootstraps", IEEE TPAMI 29(3), draw users so.
 
     Parameters
     ----------
@@ -249,11 +255,12 @@ def write_row(folder, system, row):
     system : str
         Short name; an earlier row of that name is replaced.
     row : dict
+        Python values; figures are finite numbers.
 
     Raises
     ------
     InputError
-        When the file there is not a table of systems, or cannot be written.
+        When the row holds anything else, the file there is not a table of systems, or cannot be written.
     """
     path = Path(folder) / "metrics.json"
     rows = {}
@@ -264,5 +271,9 @@ def write_row(folder, system, row):
         except (ValueError, TypeError) as error:
             raise InputError(f"{path.name} is not a JSON object with a row a system ({error})") from error
     rows[system] = row
+    try:
+        text = json.dumps(rows, indent=2, allow_nan=False)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path.name}: the row {system} cannot be written ({error})") from error
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(rows, indent=2) + "\n")
+        temporary.write_text(text + "\n")

@@ -1,9 +1,11 @@
 """The twin network: one GRU encoder, and the models that share its weights."""
 
+import random
 import zipfile
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from helpers import InputError, first_line, replacing
@@ -41,7 +43,7 @@ class AllPairs(layers.Layer):
 
 @registered
 class ScaledCosine(layers.Layer):
-    """Cosine similarities, of any shape, to logits ``w cosine + b`` with learnt w > 0 and b.
+    """Cosine similarities, of any shape, to logits ``w cosine + b`` with learnt w >= 0 and b.
 
     A cosine spans two units, too few for a sigmoid to be sure of anything; w stretches it, b places the
     decision. Wan et al. (2018), "Generalized end-to-end loss for speaker verification", equation 5.
@@ -69,6 +71,11 @@ class ScaledCosine(layers.Layer):
         return super().get_config() | {"w": self.initial_w, "b": self.initial_b}
 
 
+def drawn_seed():
+    """What Keras draws for a layer without a seed; given one, PyTorch's dropout keeps to it too."""
+    return random.randint(1, 10**9)
+
+
 def gru_encoder(spectrograms, bands=64, units=96, dimensions=64, dropout=0.2):
     """A GRU that turns a spectrogram of any length into a voice of fixed length.
 
@@ -89,13 +96,14 @@ def gru_encoder(spectrograms, bands=64, units=96, dimensions=64, dropout=0.2):
     keras.Model
         `(batch, frames, bins)` to embeddings `(batch, dimensions)` of length 1.
     """
-    standardise = layers.Normalization(name="standardise")
-    standardise.adapt(spectrograms)
+    mean, variance = spectrograms.mean(axis=(0, 1)), spectrograms.var(axis=(0, 1))
+    variance = np.maximum(variance, 0.01)  # bins that a recording's filter left empty would be blown up
+    standardise = layers.Normalization(mean=mean, variance=variance, name="standardise")
     inputs = keras.Input((None, spectrograms.shape[-1]), name="spectrogram")
     x = layers.Dense(bands, activation="relu", name="bands")(standardise(inputs))
-    x = layers.Dropout(dropout, name="hide_bands")(x)
+    x = layers.Dropout(dropout, seed=drawn_seed(), name="hide_bands")(x)
     x = layers.GRU(units, return_sequences=True, name="gru")(x)
-    x = layers.Dropout(dropout, name="hide_states")(x)
+    x = layers.Dropout(dropout, seed=drawn_seed(), name="hide_states")(x)
     x = StatisticsPooling(name="pooling")(x)
     x = layers.Dense(dimensions, name="projection")(x)
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="encoder")
@@ -154,6 +162,7 @@ def cudnn_obstacles(gru):
         "recurrent_activation is not sigmoid": gru.recurrent_activation is not keras.activations.sigmoid,
         "recurrent dropout": gru.recurrent_dropout > 0,
         "unrolled": gru.unroll,
+        "use_cudnn is off": gru.use_cudnn is False,
         "no bias": not gru.use_bias,
         "reset_after is off": not gru.reset_after,
     }

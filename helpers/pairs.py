@@ -143,6 +143,10 @@ def enrolments(speakers, enrolled=5, draws=10, seed=0):
     """
     speakers = np.asarray(speakers)
     names, counts = np.unique(speakers, return_counts=True)
+    if enrolled < 1 or not len(names):
+        raise InputError(
+            f"{enrolled} utterances to enrol of {len(names)} speakers; expected at least one of each"
+        )
     if counts.min() <= enrolled:
         raise InputError(
             f"speaker {names[counts.argmin()]} has {counts.min()} utterances; expected more than the "

@@ -38,7 +38,7 @@ class Recipe:
     learning_rate : float
         Adam's step size at the start; it falls to zero along a cosine.
     shortest_crop : float
-        Utterances are cut to a random share of their frames between this and 1.
+        Each epoch's utterances are cut to a random share, between this and 1, of the shortest one's frames.
     widest_mask : float
         Up to this share of neighbouring bins is masked in each utterance.
     speeds : tuple of float
@@ -55,6 +55,10 @@ class Recipe:
     shortest_crop: float = 0.5
     widest_mask: float = 1 / 6
     speeds: tuple = (0.9, 1.1)
+
+    def __post_init__(self):
+        if self.epochs < 1:
+            raise InputError(f"epochs is {self.epochs}; expected at least 1")
 
 
 def hold_out(speakers, count, seed=0):
@@ -92,7 +96,7 @@ def at_speed(waveforms, speed):
     ----------
     waveforms : float array (utterances, samples)
     speed : float
-        1.1 is a tenth faster, and about a tenth shorter.
+        1.1 is a tenth faster, and about a tenth shorter; taken to the nearest hundredth.
 
     Returns
     -------
@@ -200,7 +204,7 @@ class Progress:
 
     def __init__(self, model, recipe, path=None, run=""):
         self.model, self.recipe, self.path, self.run = model, recipe, path and Path(path), run
-        self.history, self.best = {"loss": [], "val_loss": []}, None
+        self.history, self.best, self.seconds = {"loss": [], "val_loss": []}, None, 0.0
         self.state = model.variables + model.optimizer.variables  # weights, dropout's seeds, Adam's moments
         if self.path is not None and self.path.exists():
             self._resume()
@@ -221,8 +225,12 @@ class Progress:
         waited = self.epoch - 1 - self.best_epoch if self.epoch else 0
         return self.epoch >= self.recipe.epochs or waited >= self.recipe.patience
 
-    def record(self, losses):
-        """Take down an epoch's losses, its weights when they are the best, and save the state."""
+    def record(self, losses, seconds):
+        """Take down an epoch's losses, its weights when they are the best, and save the state.
+
+        `seconds` is the time since the last record; `self.seconds` the time of all, earlier runs' included.
+        """
+        self.seconds += seconds
         for name, values in self.history.items():
             values.append(float(losses[name][-1]))
         if self.best_epoch == self.epoch - 1:
@@ -238,7 +246,7 @@ class Progress:
     def _save(self):
         arrays = {f"now_{i}": convert_to_numpy(variable) for i, variable in enumerate(self.state)}
         arrays |= {f"best_{i}": value for i, value in enumerate(self.best)}
-        kept = json.dumps({"run": self.run, "history": self.history})
+        kept = json.dumps({"run": self.run, "history": self.history, "seconds": self.seconds})
         with replacing(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, kept=kept, **arrays)
 
@@ -246,22 +254,41 @@ class Progress:
         try:
             with np.load(self.path) as saved:
                 kept = json.loads(str(saved["kept"]))
-                same = kept["run"] == self.run
+                same, history, seconds = kept["run"] == self.run, kept["history"], kept["seconds"]
                 now = [saved[f"now_{i}"] for i in range(len(self.state))]
                 best = [saved[f"best_{i}"] for i in range(len(self.model.variables))]
         except Exception:  # a state that cannot be read is none: the run starts from its beginning
             return
         if same:
-            self.history, self.best = kept["history"], best
+            self.history, self.best, self.seconds = history, best, seconds
             for variable, value in zip(self.state, now, strict=True):
                 variable.assign(value)
+
+
+def settle_graphs(model, batches):
+    """Train on two lengths and forget it, so that every epoch of a run meets the same compiled graphs.
+
+    TensorFlow compiles the first length that it sees for itself and from the second on one graph for all, and
+    the two round differently: without this, a resumed run parts from an unbroken one in the seventh digit.
+    """
+    variables = model.variables + model.optimizer.variables
+    before = [np.array(convert_to_numpy(variable)) for variable in variables]
+    speakers, bins = np.arange(batches.size), batches.spectrograms[0].shape[1]
+    for frames in (batches.shortest + 1, batches.shortest + 2):  # longer than any crop
+        silence = np.zeros((batches.size, frames, bins), np.float32)
+        model.fit(silence, speakers, batch_size=batches.size, shuffle=False, verbose=0)
+    for variable, value in zip(variables, before, strict=True):
+        variable.assign(value)
 
 
 def fingerprint(*parts):
     """A short hash of arrays and settings, the same for the same content."""
     digest = hashlib.sha256()
     for part in parts:
-        digest.update(part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode())
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.shape} {part.dtype}".encode() + part.tobytes())
+        else:
+            digest.update(repr(part).encode())
     return digest.hexdigest()[:16]
 
 
@@ -300,31 +327,35 @@ def train(corpus, spectrogram, recipe=None, progress_file=None, watched=False, a
     recipe, started = recipe or Recipe(), time.perf_counter()
     keras.utils.set_random_seed(recipe.seed)
     aside = hold_out(corpus.speakers, recipe.held_out, recipe.seed)
-    unseen, held_out = spectrogram(corpus.waveforms[aside]), corpus.speakers[aside]
-    batches, encoder = prepare(corpus.waveforms[~aside], corpus.speakers[~aside], spectrogram, recipe)
+    speakers = np.unique(corpus.speakers, return_inverse=True)[1]  # small numbers: Keras makes floats of them
+    unseen, held_out = spectrogram(corpus.waveforms[aside]), speakers[aside]
+    batches, encoder = prepare(corpus.waveforms[~aside], speakers[~aside], spectrogram, recipe)
     scale = ScaledCosine(name="scale")
     model = batch_model(encoder, scale)
     schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * batches.steps)
     model.compile(keras.optimizers.Adam(schedule, name="adam"), BalancedPairLoss())
     model.optimizer.build(model.trainable_variables)
 
+    settle_graphs(model, batches)
     parts = corpus.waveforms, corpus.speakers, recipe, spectrogram, keras.backend.backend(), model.to_json()
     progress = Progress(model, recipe, progress_file, fingerprint(*parts))
     left = range(progress.epoch, recipe.epochs)
     for number in tqdm(left, initial=progress.epoch, total=recipe.epochs, unit="epoch", disable=not watched):
         if progress.finished:
             break
-        inputs, speakers = batches.epoch(number)
+        inputs, labels = batches.epoch(number)
         losses = model.fit(
             inputs,
-            speakers,
+            labels,
             batch_size=batches.size,
             shuffle=False,
             validation_data=(unseen, held_out),
             validation_batch_size=len(held_out),  # the loss is of all pairs at once
             verbose=0,
         )
-        progress.record(losses.history)
+        now = time.perf_counter()
+        progress.record(losses.history, now - started)
+        started = now
         if after_epoch:
             after_epoch(progress.history)
     progress.restore_best()
@@ -340,7 +371,7 @@ def train(corpus, spectrogram, recipe=None, progress_file=None, watched=False, a
         "recipe": asdict(recipe),
         "epoch": progress.best_epoch + 1,
         "held_out_eer": error,
-        "train_seconds": time.perf_counter() - started,
+        "train_seconds": progress.seconds + time.perf_counter() - started,
     }
     if progress_file is not None:
         Path(progress_file).unlink(missing_ok=True)

@@ -419,7 +419,8 @@ def test_a_full_disk_keeps_the_table(tmp_path, monkeypatch):
 
 def test_a_row_that_is_no_json_keeps_the_table(tmp_path):
     write_row(tmp_path, "ge2e", {"eer": 0.2})
-    with pytest.raises(TypeError):
-        write_row(tmp_path, "siamese_gru", {"eer": {1, 2}})
+    for unfit in ({1, 2}, float("nan")):
+        with pytest.raises(InputError, match=r"metrics\.json: the row siamese_gru cannot be written"):
+            write_row(tmp_path, "siamese_gru", {"eer": unfit})
     assert rows(tmp_path) == {"ge2e": {"eer": 0.2}}
     assert len(list(tmp_path.iterdir())) == 1
