@@ -14,23 +14,14 @@ import pandas as pd
 import pytest
 
 from helpers import InputError, corpora, metrics, training
+from helpers.augmentation import at_speed, crop, mask_bins
 from helpers.corpora import Corpus
 from helpers.features import Spectrogram
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
 from helpers.models import Verifier, batch_model
 from helpers.pairs import all_trials
-from helpers.training import (
-    Progress,
-    Recipe,
-    SpeakerBatches,
-    at_speed,
-    crop,
-    fingerprint,
-    hold_out,
-    mask_bins,
-    train,
-)
+from helpers.training import Progress, Recipe, SpeakerBatches, fingerprint, hold_out, train
 
 pytestmark = pytest.mark.backend
 

@@ -1,0 +1,46 @@
+"""Variations of what there is: other speeds, random stretches, masked bands."""
+
+import numpy as np
+from scipy.signal import resample_poly
+
+
+def at_speed(waveforms, speed):
+    """Utterances played faster or slower, by resampling: pitch, formants and pace all move.
+
+    Ko et al. (2015), "Audio augmentation for speech recognition", section 2.
+
+    Parameters
+    ----------
+    waveforms : float array (utterances, samples)
+    speed : float
+        1.1 is a tenth faster, and about a tenth shorter; taken to the nearest hundredth.
+
+    Returns
+    -------
+    float32 array (utterances, samples / speed)
+    """
+    return resample_poly(waveforms, 100, round(100 * speed), axis=1).astype(np.float32)
+
+
+def crop(spectrogram, frames, rng):
+    """A random stretch of `frames` frames of a spectrogram `(frames, bins)`, as a copy."""
+    start = rng.integers(len(spectrogram) - frames + 1)
+    return spectrogram[start : start + frames].copy()
+
+
+def mask_bins(spectrogram, widest, rng):
+    """Replace a random band of bins by the spectrogram's mean, in place.
+
+    Frequency masking of Park et al. (2019), "SpecAugment", section 2.
+
+    Parameters
+    ----------
+    spectrogram : float array (frames, bins)
+    widest : float
+        Largest share of the bins that is masked.
+    rng : numpy.random.Generator
+    """
+    bins = spectrogram.shape[1]
+    width = rng.integers(int(widest * bins) + 1)
+    start = rng.integers(bins - width + 1)
+    spectrogram[:, start : start + width] = spectrogram.mean()
