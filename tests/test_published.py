@@ -10,6 +10,8 @@ import pytest
 from helpers import InputError, pairs, published
 from helpers.corpora import Corpus
 
+pytestmark = pytest.mark.backend
+
 
 def tones(speakers, samples, seed=0):
     """Four utterances a speaker, each speaker a chord of its own in noise."""
