@@ -56,7 +56,7 @@ def learning_curves(history, title=""):
     axes.plot(epochs, history["val_loss"], color=ORANGE, label="held-out speakers")
     axes.plot(best + 1, history["val_loss"][best], "o", color=ORANGE, label=f"kept: epoch {best + 1}")
     axes.set(xlabel="epoch", ylabel="balanced cross-entropy (nats)", ylim=(0, 0.85), title=title)
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.79))  # below the line of ln 2
     return figure
 
 
