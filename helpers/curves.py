@@ -80,7 +80,7 @@ def voice_maps(maps, speakers):
     return figure
 
 
-def score_histograms(parts, labels, threshold=None, title="", xlabel="cosine similarity"):
+def score_histograms(parts, labels, threshold=None, title=""):
     """How target and impostor scores are spread, one panel a set of scores.
 
     Parameters
@@ -88,7 +88,7 @@ def score_histograms(parts, labels, threshold=None, title="", xlabel="cosine sim
     parts : dict of str to array (trials,)
     labels : int array (trials,)
     threshold : float, optional
-    title, xlabel : str
+    title : str
     """
     figure, rows = plt.subplots(1, len(parts), figsize=(8, 3.2), squeeze=False, sharex=True)
     edges = np.linspace(min(map(np.min, parts.values())), 1, 60)
@@ -97,7 +97,7 @@ def score_histograms(parts, labels, threshold=None, title="", xlabel="cosine sim
             axes.hist(scores[labels == label], edges, density=True, alpha=0.6, color=colour, label=kind)
         if threshold is not None:
             axes.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.2f}")
-        axes.set(xlabel=xlabel, ylabel="density", title=name)
+        axes.set(xlabel="cosine similarity", ylabel="density", title=name)
     rows[0, -1].legend()
     figure.suptitle(title)
     return figure

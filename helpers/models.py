@@ -248,7 +248,8 @@ def load_verifier(path, spectrogram=None):
     path = Path(path)
     if not path.is_file():
         raise InputError(
-            f"{path} does not exist; notebook 04 makes it: python -m helpers.batch --notebooks 04"
+            f"{path} does not exist; notebook 04 makes it: python -m helpers.batch --notebooks 04 --out OUT "
+            "writes OUT/models/siamese_gru.keras"
         )
     try:
         verifier = keras.saving.load_model(path, compile=False)
