@@ -102,6 +102,11 @@ def project(tmp_path, monkeypatch):
     return Project(tmp_path)
 
 
+def without_zeromq(errors):
+    """Stderr but for a line that libzmq may print when a kernel that has finished is taken down."""
+    return re.sub(r"Assertion failed: .*\(src/signaler\.cpp:\d+\)\n", "", errors)
+
+
 def one_line(text):
     assert text.startswith("batch: ")
     assert text.endswith("\n")
@@ -124,6 +129,7 @@ def test_notebooks_run_in_order_with_their_parameters(project, monkeypatch, capf
 
     assert project.run("-p", "seed", "7", "-p", "rate", "1e-3") == 0
     shown, errors = capfd.readouterr()
+    errors = without_zeromq(errors)
 
     assert errors == ""
     assert project.ran() == ["01", "02", "03"]
@@ -467,7 +473,7 @@ def test_course_runs_on_a_small_corpus(tmp_path):
     command += ["--notebooks", "01,02,03,04,05", *QUICK]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert result.stderr == ""
+    assert without_zeromq(result.stderr) == ""
     figures = json.loads((tmp_path / "out" / "metrics.json").read_text())["siamese_gru"]
     wanted = "accuracy accuracy_ci eer eer_ci roc_auc min_dcf threshold eer_enrol5 train_seconds parameters"
     wanted += " speakers_train speakers_test trials corpus backend"
