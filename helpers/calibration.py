@@ -1,0 +1,230 @@
+"""What a score is worth as evidence: likelihood ratios, how good they are, and which differences are real.
+
+Throughout, `labels` (trials,) are 1 for target and 0 for impostor trials, `weights` (trials,) say how often
+each counts, once by default, and InputError is raised when a kind is missing or a score is not finite.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+from scipy.special import expit, xlogy
+from scipy.stats import norm
+
+from helpers import InputError
+from helpers.metrics import _weighed, error_rates
+
+RIDGE = 1e-8  # on the slope per standard deviation, against a loss in nats: far below what trials tell
+
+
+def _halved(scores, labels, weights):
+    """Scores, and weights under which target and impostor trials count half each, 1 in all."""
+    scores, target, impostor = _weighed(scores, labels, weights)
+    return scores, target / target.sum() / 2, impostor / impostor.sum() / 2
+
+
+def _bayes_threshold(target_prior, cost_miss, cost_false_alarm):
+    """The log likelihood ratio from which on accepting is the cheaper decision."""
+    if not (0 < target_prior < 1 and 0 < cost_miss < np.inf and 0 < cost_false_alarm < np.inf):
+        found = f"a target prior of {target_prior} and costs of {cost_miss} and {cost_false_alarm}"
+        raise InputError(f"{found}; expected a prior between 0 and 1 and costs above 0")
+    return np.log((1 - target_prior) / target_prior) + np.log(cost_false_alarm / cost_miss)
+
+
+class Calibration(NamedTuple):
+    """A line from scores to log likelihood ratios: natural log, `slope` x score + `offset`."""
+
+    slope: float
+    offset: float
+
+    def llr(self, scores):
+        """Log likelihood ratios, one speaker against two, of scores of any shape."""
+        return self.slope * np.asarray(scores, dtype=float) + self.offset
+
+    def probability(self, scores, target_prior=0.5):
+        """Probability of one speaker, sigmoid(llr + logit(target_prior)), of scores of any shape."""
+        return expit(self.llr(scores) - _bayes_threshold(target_prior, 1, 1))
+
+    def threshold(self, target_prior=0.5, cost_miss=1, cost_false_alarm=1):
+        """The score from which on accepting is the cheaper decision.
+
+        (log(cost_false_alarm / cost_miss) - logit(target_prior) - offset) / slope; there the probability of
+        one speaker is cost_false_alarm / (cost_false_alarm + cost_miss). InputError when the prior is not
+        between 0 and 1, a cost (of a target rejected, of an impostor accepted) or the slope not above 0.
+        """
+        if not self.slope > 0:
+            raise InputError(f"a slope of {self.slope:.3g}; expected scores that are higher for one speaker")
+        return float((_bayes_threshold(target_prior, cost_miss, cost_false_alarm) - self.offset) / self.slope)
+
+
+def calibrate(scores, labels, weights=None):
+    """Fit the line from scores (trials,) to log likelihood ratios by logistic regression: a `Calibration`.
+
+    Target and impostor trials count half each, so that the log odds that are fitted are likelihood ratios
+    however many trials of each kind there are: the prior-weighted logistic regression of Brümmer et al.
+    (2007), "Fusion of heterogeneous speaker recognition systems in the STBU submission for the NIST speaker
+    recognition evaluation 2006", IEEE TASLP 15(7). Its loss is `cllr` in nats, plus RIDGE / 2 times the
+    square of the slope per standard deviation of the scores: the line stays finite where one score separates
+    all trials, and hardly moves elsewhere. InputError when all scores are equal.
+    """
+    scores, target, impostor = _halved(scores, labels, weights)
+    mean = (target + impostor) @ scores
+    spread = np.sqrt((target + impostor) @ (scores - mean) ** 2)
+    if not 1e-12 * np.abs(scores).max() < spread < np.inf:
+        raise InputError(f"scores of {mean:.6g} with a spread of {spread:.3g}; expected scores that differ")
+    inputs = np.stack([(scores - mean) / spread, np.ones(len(scores))])
+    ridge = np.array([RIDGE, 0])
+
+    def loss(line):
+        llr = line @ inputs
+        return target @ np.logaddexp(0, -llr) + impostor @ np.logaddexp(0, llr) + ridge @ line**2 / 2
+
+    line = np.zeros(2)
+    for _ in range(100):  # Newton's method on a convex loss: ten steps are many
+        same, different = expit(line @ inputs), expit(-line @ inputs)
+        gradient = inputs @ (impostor * same - target * different) + ridge * line
+        curvature = (inputs * (target + impostor) * same * different) @ inputs.T + np.diag(ridge)
+        step = np.linalg.solve(curvature, gradient)
+        while loss(line - step) > loss(line):  # too far: the loss must not rise
+            step /= 2
+        line = line - step
+        if np.abs(step).max() < 1e-9:
+            break
+    return Calibration(float(line[0] / spread), float(line[1] - line[0] * mean / spread))
+
+
+def cllr(llr, labels, weights=None):
+    """Cost of log likelihood ratios (trials,), natural log, in bits: 0 is perfect, 1 what ratios of 1 get.
+
+    Half the mean of log2(1 + exp(-llr)) over target and half that of log2(1 + exp(llr)) over impostor
+    trials. Brümmer and du Preez (2006), "Application-independent evaluation of speaker detection", Computer
+    Speech and Language 20(2-3), where it is called C_llr. Above 1 it is better not to listen.
+    """
+    llr, target, impostor = _halved(llr, labels, weights)
+    return float(target @ np.logaddexp(0, -llr) + impostor @ np.logaddexp(0, llr)) / float(np.log(2))
+
+
+def min_cllr(scores, labels, weights=None):
+    """C_llr after the best rising function from scores (trials,) to ratios, found on these very trials.
+
+    Pool adjacent violators finds it (Brümmer and du Preez 2006, see `cllr`); equal scores stay equal. It is
+    the discrimination loss, between 0 and 1; what `cllr` has above it is the calibration loss.
+    """
+    scores, target, impostor = _halved(scores, labels, weights)
+    order = np.argsort(scores, kind="stable")
+    order = order[(target + impostor)[order] > 0]  # isotonic_regression takes no weight of 0
+    starts = np.flatnonzero(np.append(True, np.diff(scores[order]) > 0))
+    target, impostor = (np.add.reduceat(kind[order], starts) for kind in (target, impostor))
+    pools = isotonic_regression(target / (target + impostor), weights=target + impostor).blocks[:-1]
+    target, impostor = (np.add.reduceat(kind, pools) for kind in (target, impostor))
+    nats = xlogy(target, target / (target + impostor)) + xlogy(impostor, impostor / (target + impostor))
+    return abs(float(nats.sum() / np.log(2)))
+
+
+def bayes_cost(llr, labels, target_prior, cost_miss=1, cost_false_alarm=1, weights=None):
+    """Detection cost of the decisions that log likelihood ratios (trials,) call for ("actual DCF").
+
+    Accepted is what lies at or above log(cost_false_alarm / cost_miss) - logit(target_prior). Normalised as
+    in the NIST speaker recognition evaluations: 1 is the cost of the better answer without listening, and
+    with costs of 1 `metrics.min_dcf` is the least possible. Errors as for `Calibration.threshold`.
+    """
+    accepted = np.asarray(llr) >= _bayes_threshold(target_prior, cost_miss, cost_false_alarm)
+    _, target, impostor = _halved(llr, labels, weights)
+    miss, false_alarm = target_prior * cost_miss, (1 - target_prior) * cost_false_alarm
+    cost = miss * 2 * (target @ ~accepted) + false_alarm * 2 * (impostor @ accepted)
+    return float(cost / min(miss, false_alarm))
+
+
+def reliability(probability, labels, edges=10, weights=None):
+    """Stated probability of one speaker against the observed share of targets, for a reliability diagram.
+
+    Both kinds of trials count half each, so the probabilities (trials,) have to be those for a target prior
+    of 0.5. `edges` are a number of bins of equal width, which spread the points over the plot where bins of
+    equal count would crowd them at 0 and 1, or edges as for `np.histogram`. Returns mean probability, share
+    of targets and weight (1 in all) of each bin that is not empty: arrays (bins,). InputError when a number
+    is no probability. DeGroot and Fienberg (1983), "The comparison and evaluation of forecasters".
+    """
+    probability, target, impostor = _halved(probability, labels, weights)
+    low, high = probability.min(), probability.max()
+    if low < 0 or high > 1:
+        raise InputError(f"probabilities from {low:.3g} to {high:.3g}; expected numbers from 0 to 1")
+    total, share, weight = (
+        np.histogram(probability, edges, range=(0, 1), weights=values)[0]
+        for values in ((target + impostor) * probability, target, target + impostor)
+    )
+    full = weight > 0
+    return total[full] / weight[full], share[full] / weight[full], weight[full]
+
+
+def det_curve(scores, labels, weights=None):
+    """False acceptance and false rejection of `metrics.error_rates`, and their normal deviates x and y.
+
+    Four arrays (points,). On axes of normal deviates two normal distributions of one width give a straight
+    line: Martin et al. (1997), "The DET curve in assessment of detection task performance", Eurospeech.
+    Rates of 0 and 1 are drawn half a trial away from them: with n trials of a kind, at 0.5 / (n + 1).
+    """
+    _, *rates = error_rates(scores, labels, weights)
+    _, target, impostor = _weighed(scores, labels, weights)
+    least = [0.5 / (np.count_nonzero(kind) + 1) for kind in (impostor, target)]
+    return *rates, *(norm.ppf(np.clip(r, low, 1 - low)) for r, low in zip(rates, least, strict=True))
+
+
+class Difference(NamedTuple):
+    """A difference between two systems, with the ends of its 95 % interval over speakers."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def real(self):
+        """Whether the interval excludes 0."""
+        return self.low > 0 or self.high < 0
+
+
+def _drawn_weights(labels, first, second, draws, seed):
+    """Yield how often each trial counts when speakers are drawn anew, as in `metrics.bootstrap`."""
+    names, index = np.unique(np.concatenate([first, second]), return_inverse=True)
+    first, second = index[: len(labels)], index[len(labels) :]
+    rng = np.random.default_rng(seed)
+    for _ in range(draws):
+        count = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+        weights = np.where(labels == 1, count[first], count[first] * count[second]).astype(float)
+        if weights[labels == 1].any() and weights[labels == 0].any():
+            yield weights
+
+
+def paired_difference(statistic, ours, theirs, labels, first, second, draws=1000, seed=0):
+    """A statistic of ours less that of theirs, with a bootstrap interval over *speakers*: a `Difference`.
+
+    Each draw judges both systems on the same speakers, drawn as in `metrics.bootstrap`: what is hard for
+    both cancels. Bisani and Ney (2004), "Bootstrap estimates for confidence intervals in ASR performance
+    evaluation", ICASSP, compare systems so. How seeds scatter is not in the interval.
+
+    Parameters
+    ----------
+    statistic : callable (scores, labels, weights) -> float
+        With a fixed threshold in it, subtract each system's own from its scores and let it be 0.
+    ours, theirs : arrays (trials,) or (seeds, trials)
+        The statistic is averaged over seeds; the two may have unlike numbers of them.
+    labels, first, second : int arrays (trials,)
+        As for `metrics.bootstrap`; InputError when shapes differ, or no draw has both kinds of trials.
+    """
+    labels = np.asarray(labels)
+    systems = [np.atleast_2d(np.asarray(rows, dtype=float)) for rows in (ours, theirs)]
+    for array in (*systems[0], *systems[1], first, second):
+        if np.shape(array) != labels.shape:
+            raise InputError(f"an array {np.shape(array)} beside labels {labels.shape}; expected one shape")
+    for i, rows in enumerate(systems):  # sorted once, quick to sort again in each draw
+        orders = np.argsort(rows, kind="stable")
+        systems[i] = [(row[order], labels[order], order) for row, order in zip(rows, orders, strict=True)]
+
+    def difference(weights):
+        one, other = (np.mean([statistic(s, k, weights[i]) for s, k, i in rows]) for rows in systems)
+        return float(one - other)
+
+    value = difference(np.ones(len(labels)))
+    values = [difference(weights) for weights in _drawn_weights(labels, first, second, draws, seed)]
+    if not values:
+        raise InputError(f"none of {draws} draws of speakers holds both target and impostor trials")
+    return Difference(value, *np.percentile(values, [2.5, 97.5]).tolist())
