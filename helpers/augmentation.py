@@ -23,9 +23,9 @@ def at_speed(waveforms, speed):
 
 
 def crop(spectrogram, frames, rng):
-    """A random stretch of `frames` frames of a spectrogram `(frames, bins)`, as a copy."""
+    """A random stretch of `frames` frames of a spectrogram `(frames, bins)`, as a view."""
     start = rng.integers(len(spectrogram) - frames + 1)
-    return spectrogram[start : start + frames].copy()
+    return spectrogram[start : start + frames]
 
 
 def mask_bins(spectrogram, widest, rng):

@@ -49,12 +49,10 @@ def learning_curves(history, title=""):
     """
     figure, axes = plt.subplots(figsize=(8, 3.2))
     epochs = np.arange(1, len(history["loss"]) + 1)
-    best = int(np.argmin(history["val_loss"]))
     axes.axhline(np.log(2), color="0.6", linestyle="--")
     axes.text(1, np.log(2), "ln 2: nothing told apart ", ha="left", va="bottom", color="0.4")
-    axes.plot(epochs, history["loss"], color=BLUE, label="training batches (cropped, masked)")
+    axes.plot(epochs, history["loss"], color=BLUE, label="training batches (cropped, masked, other speeds)")
     axes.plot(epochs, history["val_loss"], color=ORANGE, label="held-out speakers")
-    axes.plot(best + 1, history["val_loss"][best], "o", color=ORANGE, label=f"kept: epoch {best + 1}")
     axes.set(xlabel="epoch", ylabel="balanced cross-entropy (nats)", ylim=(0, 0.85), title=title)
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.79))  # below the line of ln 2
     return figure
@@ -218,7 +216,7 @@ class LiveCurves:
     def __init__(self):
         self.shown = display(display_id=True)
 
-    def __call__(self, history):
+    def __call__(self, history, folds):
         figure = learning_curves(history)
         self.shown.update(figure)
         plt.close(figure)

@@ -76,10 +76,10 @@ def drawn_seed():
     return random.randint(1, 10**9)
 
 
-def gru_encoder(spectrograms, bands=64, units=96, dimensions=64, dropout=0.2):
+def gru_encoder(spectrograms, bands=64, units=96, dimensions=48, dropout=0.2, shortcut=True, stride=2):
     """A GRU that turns a spectrogram of any length into a voice of fixed length.
 
-    Standardised bins, a learnt reduction of the bins to `bands`, a GRU, its mean and standard deviation over
+    Standardised bins, a learnt reduction of the bins to `bands`, a GRU, mean and standard deviation over
     time, and a projection to length 1. The GRU's settings are those that cuDNN accepts.
 
     Parameters
@@ -90,6 +90,10 @@ def gru_encoder(spectrograms, bands=64, units=96, dimensions=64, dropout=0.2):
         Width of the reduction, of the GRU's state, and of the embedding.
     dropout : float
         Share of values dropped before and after the GRU while training.
+    shortcut : bool
+        Whether the bands are pooled too, beside the GRU's states.
+    stride : int
+        So many frames are averaged into one for the GRU, which is the slow part.
 
     Returns
     -------
@@ -102,11 +106,35 @@ def gru_encoder(spectrograms, bands=64, units=96, dimensions=64, dropout=0.2):
     inputs = keras.Input((None, spectrograms.shape[-1]), name="spectrogram")
     x = layers.Dense(bands, activation="relu", name="bands")(standardise(inputs))
     x = layers.Dropout(dropout, seed=drawn_seed(), name="hide_bands")(x)
-    x = layers.GRU(units, return_sequences=True, name="gru")(x)
-    x = layers.Dropout(dropout, seed=drawn_seed(), name="hide_states")(x)
-    x = StatisticsPooling(name="pooling")(x)
-    x = layers.Dense(dimensions, name="projection")(x)
-    return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="encoder")
+    slower = layers.AveragePooling1D(stride, padding="same", name="slower")(x) if stride > 1 else x
+    states = layers.GRU(units, return_sequences=True, name="gru")(slower)
+    states = layers.Dropout(dropout, seed=drawn_seed(), name="hide_states")(states)
+    pooled = StatisticsPooling(name="pooling")(states)
+    if shortcut:
+        around = StatisticsPooling(name="pooling_around")(x)
+        pooled = layers.Concatenate(name="both")([pooled, around])
+    voice = layers.Dense(dimensions, name="projection")(pooled)
+    return keras.Model(inputs, layers.UnitNormalization(name="embedding")(voice), name="encoder")
+
+
+def joint_encoder(encoders):
+    """Several encoders as one, whose embedding is theirs side by side: its cosine is the mean of theirs.
+
+    Parameters
+    ----------
+    encoders : list of keras.Model
+        Spectrograms to embeddings of length 1.
+
+    Returns
+    -------
+    keras.Model
+        Of their inputs' kind, to embeddings of length 1, as many times longer as there are encoders.
+    """
+    if len(encoders) == 1:
+        return encoders[0]
+    inputs = keras.Input(encoders[0].input_shape[1:], name="spectrogram")
+    together = layers.Concatenate(name="side_by_side")([encoder(inputs) for encoder in encoders])
+    return keras.Model(inputs, layers.UnitNormalization(name="embedding")(together), name="encoders")
 
 
 def siamese_model(encoder, scale):
@@ -128,6 +156,11 @@ def siamese_model(encoder, scale):
     return keras.Model([first, second], layers.Activation("sigmoid")(scale(cosine)), name="siamese")
 
 
+def pair_logits(embeddings, scale):
+    """Logits `(n, n)` of all pairs of a batch of embeddings `(n, d)` of length 1."""
+    return scale(AllPairs()(embeddings))
+
+
 def batch_model(encoder, scale):
     """A batch of spectrograms, each encoded once: the logits of all its pairs.
 
@@ -142,7 +175,7 @@ def batch_model(encoder, scale):
         `(n, frames, bins)` to logits `(n, n)`, for `losses.BalancedPairLoss`.
     """
     inputs = keras.Input(encoder.input_shape[1:], name="spectrograms")
-    return keras.Model(inputs, scale(AllPairs(name="cosines")(encoder(inputs))), name="all_pairs")
+    return keras.Model(inputs, pair_logits(encoder(inputs), scale), name="all_pairs")
 
 
 def cudnn_obstacles(gru):

@@ -1,260 +1,184 @@
-"""How the encoder learns: batches of speakers, early stopping on held-out ones, runs that survive a kill."""
+"""How the encoders learn: side by side, each with a fold of the speakers held out from it."""
 
-import hashlib
-import json
+import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras.ops import convert_to_numpy
 from tqdm.auto import tqdm
 
-from helpers import InputError, replacing
-from helpers.augmentation import at_speed, crop, mask_bins
+from helpers.augmentation import at_speed
+from helpers.batches import Recipe, SpeakerBatches, deal
+from helpers.calibration import calibrate
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import cosine_scores, equal_error
-from helpers.models import ScaledCosine, Verifier, batch_model, gru_encoder
+from helpers.models import ScaledCosine, Verifier, gru_encoder, joint_encoder, pair_logits
 from helpers.pairs import all_trials
+from helpers.progress import Progress, fingerprint
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """The settings of a training run.
-
-    Parameters
-    ----------
-    seed : int
-        Settles the held-out speakers, first weights, batches and dropout.
-    epochs : int
-        At most so many; an epoch draws as many utterances as there are.
-    patience : int
-        Stop after so many epochs without a lower loss on the held-out speakers.
-    held_out : int
-        Training speakers kept aside for early stopping and for the threshold.
-    batch_speakers, batch_utterances : int
-        P speakers with K utterances each in a batch.
-    learning_rate : float
-        Adam's step size at the start; it falls to zero along a cosine.
-    shortest_crop : float
-        Each epoch's utterances are cut to a random share, between this and 1, of the shortest one's frames.
-    widest_mask : float
-        Up to this share of neighbouring bins is masked in each utterance.
-    speeds : tuple of float
-        Copies at other speeds count as other speakers: pitch and vocal tract move with the speed.
-    """
-
-    seed: int = 0
-    epochs: int = 40
-    patience: int = 20
-    held_out: int = 10
-    batch_speakers: int = 25
-    batch_utterances: int = 4
-    learning_rate: float = 1e-3
-    shortest_crop: float = 0.5
-    widest_mask: float = 1 / 6
-    speeds: tuple = (0.9, 1.1)
-
-    def __post_init__(self):
-        if self.epochs < 1:
-            raise InputError(f"epochs is {self.epochs}; expected at least 1")
-
-
-def hold_out(speakers, count, seed=0):
-    """Keep some speakers aside.
+def at_all_speeds(waveforms, speakers, spectrogram, recipe):
+    """Spectrograms of utterances and of their copies at other speeds, which count as other speakers.
 
     Parameters
     ----------
+    waveforms : float array (utterances, samples)
     speakers : int array (utterances,)
-    count, seed : int
+    spectrogram : features.Spectrogram
+    recipe : Recipe
 
     Returns
     -------
-    bool array (utterances,)
-        True for the utterances of `count` speakers drawn at random.
-
-    Raises
-    ------
-    InputError
-        When fewer than two speakers would be kept aside, or fewer than two would be left.
-    """
-    names = np.unique(speakers)
-    if not 2 <= count <= len(names) - 2:
-        raise InputError(
-            f"{count} of {len(names)} speakers held out; expected at least 2 held out and 2 to learn from"
-        )
-    return np.isin(speakers, np.random.default_rng(seed).choice(names, size=count, replace=False))
-
-
-class SpeakerBatches:
-    """Batches of P speakers with K utterances each, cropped and masked at random.
-
-    An epoch is one pair of arrays, drawn ahead: rows 0 to PK - 1 are its first batch, and so on. It follows
-    from the seed and its number alone, so that a resumed run sees the same batches. Arrays and not a
-    generator, because TensorFlow can wait for ever when it drops a Python generator that reads ahead.
-
-    Parameters
-    ----------
     spectrograms : list of float arrays (frames, bins)
-    speakers : int array (utterances,)
-    recipe : Recipe
-
-    Raises
-    ------
-    InputError
-        When a batch asks for more speakers or utterances than there are.
+        First the utterances, then their copies, one speed after the other.
+    speakers : int array
     """
-
-    def __init__(self, spectrograms, speakers, recipe):
-        names, counts = np.unique(speakers, return_counts=True)
-        if recipe.batch_speakers > len(names) or recipe.batch_utterances > counts.min():
-            raise InputError(
-                f"batches of {recipe.batch_speakers} speakers with {recipe.batch_utterances} utterances; "
-                f"expected at most {len(names)} speakers with {counts.min()} each"
-            )
-        self.spectrograms, self.speakers, self.recipe = spectrograms, speakers, recipe
-        self.names, self.rows = names, [np.flatnonzero(speakers == name) for name in names]
-        self.shortest = min(len(spectrogram) for spectrogram in spectrograms)
-        self.size = recipe.batch_speakers * recipe.batch_utterances
-        self.steps = max(1, round(len(speakers) / self.size))
-
-    def rows_of_batch(self, rng):
-        """Row numbers of one batch, speaker by speaker."""
-        chosen = rng.choice(len(self.names), self.recipe.batch_speakers, replace=False)
-        return [rng.choice(self.rows[i], self.recipe.batch_utterances, replace=False) for i in chosen]
-
-    def epoch(self, number):
-        """The spectrograms and speakers of an epoch.
-
-        Parameters
-        ----------
-        number : int
-
-        Returns
-        -------
-        float32 array (steps * P * K, frames, bins), int array (steps * P * K,)
-            All of one length, drawn anew in each epoch.
-        """
-        recipe, rng = self.recipe, np.random.default_rng([self.recipe.seed, number])
-        rows = np.concatenate([self.rows_of_batch(rng) for _ in range(self.steps)]).ravel()
-        share = rng.choice(np.linspace(recipe.shortest_crop, 1, 5))  # few lengths: each is compiled once
-        frames = max(1, round(share * self.shortest))
-        crops = np.stack([crop(self.spectrograms[row], frames, rng) for row in rows])
-        for spectrogram in crops:
-            mask_bins(spectrogram, recipe.widest_mask, rng)
-        return crops, self.speakers[rows]
+    copies = [spectrogram(waveforms)] + [spectrogram(at_speed(waveforms, speed)) for speed in recipe.speeds]
+    labels = np.concatenate([speakers + i * (speakers.max() + 1) for i in range(len(copies))])
+    return [utterance for copy in copies for utterance in copy], labels
 
 
-class Progress:
-    """Early stopping whose whole state is on disk after each epoch, so that a killed run goes on exactly.
+def pair_objective(embeddings, recipe, speakers):
+    """What the encoder is taught by: outputs and their losses, here all pairs of a batch.
 
     Parameters
     ----------
-    model : keras.Model
-        Compiled, its optimizer built.
+    embeddings : keras tensor (n, dimensions)
     recipe : Recipe
-    path : path, optional
-        Where the state is kept, if anywhere.
-    run : str
-        Fingerprint of the run: the state of another run is not taken up.
+    speakers : int
+        How many there are, copies included.
+
+    Returns
+    -------
+    list of keras tensors, list of keras.losses.Loss
+    """
+    return [pair_logits(embeddings, ScaledCosine())], [BalancedPairLoss()]
+
+
+class Ingredients(NamedTuple):
+    """The exchangeable parts of a training; those of the course by default.
+
+    `encoder` (spectrograms) builds an encoder. `objective` (embeddings, recipe, speakers) gives the outputs
+    and losses that teach it. `copies` (waveforms, speakers, spectrogram, recipe) gives what it is taught
+    from: first the utterances themselves; a copy that counts as another speaker's has a multiple of the
+    number of speakers added to its own. `augment` (spectrograms, rng) varies the batches of an epoch.
     """
 
-    def __init__(self, model, recipe, path=None, run=""):
-        self.model, self.recipe, self.path, self.run = model, recipe, path and Path(path), run
-        self.history, self.best, self.seconds = {"loss": [], "val_loss": []}, None, 0.0
-        self.state = model.variables + model.optimizer.variables  # weights, dropout's seeds, Adam's moments
-        if self.path is not None and self.path.exists():
-            self._resume()
-
-    @property
-    def epoch(self):
-        """Epochs done."""
-        return len(self.history["loss"])
-
-    @property
-    def best_epoch(self):
-        """Index of the epoch with the lowest loss on the held-out speakers."""
-        return int(np.argmin(np.nan_to_num(self.history["val_loss"], nan=np.inf)))
-
-    @property
-    def finished(self):
-        """Whether all epochs are done, or the last `patience` brought nothing."""
-        waited = self.epoch - 1 - self.best_epoch if self.epoch else 0
-        return self.epoch >= self.recipe.epochs or waited >= self.recipe.patience
-
-    def record(self, losses, seconds):
-        """Take down an epoch's losses, its weights when they are the best, and save the state.
-
-        `seconds` is the time since the last record; `self.seconds` the time of all, earlier runs' included.
-        """
-        self.seconds += seconds
-        for name, values in self.history.items():
-            values.append(float(losses[name][-1]))
-        if self.best_epoch == self.epoch - 1:
-            self.best = [np.array(convert_to_numpy(variable)) for variable in self.model.variables]
-        if self.path is not None:
-            self._save()
-
-    def restore_best(self):
-        """Give the model the weights of its best epoch."""
-        for variable, value in zip(self.model.variables, self.best, strict=True):
-            variable.assign(value)
-
-    def _save(self):
-        arrays = {f"now_{i}": convert_to_numpy(variable) for i, variable in enumerate(self.state)}
-        arrays |= {f"best_{i}": value for i, value in enumerate(self.best)}
-        kept = json.dumps({"run": self.run, "history": self.history, "seconds": self.seconds})
-        with replacing(self.path) as temporary, temporary.open("wb") as file:
-            np.savez(file, kept=kept, **arrays)
-
-    def _resume(self):
-        try:
-            with np.load(self.path) as saved:
-                kept = json.loads(str(saved["kept"]))
-                same, history, seconds = kept["run"] == self.run, kept["history"], kept["seconds"]
-                now = [saved[f"now_{i}"] for i in range(len(self.state))]
-                best = [saved[f"best_{i}"] for i in range(len(self.model.variables))]
-        except Exception:  # a state that cannot be read is none: the run starts from its beginning
-            return
-        if same:
-            self.history, self.best, self.seconds = history, best, seconds
-            for variable, value in zip(self.state, now, strict=True):
-                variable.assign(value)
+    encoder: Any = gru_encoder
+    objective: Any = pair_objective
+    copies: Any = at_all_speeds
+    augment: Any = None
 
 
-def settle_graphs(model, batches):
-    """Train on two lengths and forget it, so that every epoch of a run meets the same compiled graphs.
+class Fold(NamedTuple):
+    """One encoder in training: the speakers it learns from, in `batches`, and those held out from it."""
 
-    TensorFlow compiles the first length that it sees for itself and from the second on one graph for all, and
-    the two round differently: without this, a resumed run parts from an unbroken one in the seventh digit.
+    encoder: keras.Model
+    batches: SpeakerBatches
+    held_out: np.ndarray
+    inputs: Any
+    outputs: list
+    losses: list
+
+
+def prepare(waveforms, speakers, spectrogram, recipe, ingredients=None):
+    """The folds of a training: untrained encoders with their batches and held-out utterances.
+
+    Parameters
+    ----------
+    waveforms : float array (utterances, samples)
+    speakers : int array (utterances,)
+        Numbered from 0.
+    spectrogram : features.Spectrogram
+    recipe : Recipe
+    ingredients : Ingredients, optional
+
+    Returns
+    -------
+    list of Fold
+        As many as the recipe has encoders; `held_out` is a bool array (utterances,).
     """
-    variables = model.variables + model.optimizer.variables
-    before = [np.array(convert_to_numpy(variable)) for variable in variables]
-    speakers, bins = np.arange(batches.size), batches.spectrograms[0].shape[1]
-    for frames in (batches.shortest + 1, batches.shortest + 2):  # longer than any crop
-        silence = np.zeros((batches.size, frames, bins), np.float32)
-        model.fit(silence, speakers, batch_size=batches.size, shuffle=False, verbose=0)
-    for variable, value in zip(variables, before, strict=True):
-        variable.assign(value)
+    ingredients = ingredients or Ingredients()
+    fold = deal(speakers, recipe.folds, recipe.seed)
+    spectrograms, labels = ingredients.copies(waveforms, speakers, spectrogram, recipe)
+    originals = np.stack(spectrograms[: len(speakers)])
+    prepared = []
+    for number in range(recipe.encoders):
+        apart = np.unique(speakers[fold == number])
+        kept = np.flatnonzero(~np.isin(labels % (speakers.max() + 1), apart))
+        known = np.unique(labels[kept], return_inverse=True)[1]
+        batches = SpeakerBatches([spectrograms[i] for i in kept], known, recipe, number)
+        with keras.name_scope(f"encoder_{number}"):  # PyTorch's gradients need weights of different names
+            encoder = ingredients.encoder(originals[fold != number])
+        encoder.name = f"encoder_{number}"
+        inputs = keras.Input(encoder.input_shape[1:])
+        objective = ingredients.objective(encoder(inputs), recipe, int(known.max()) + 1)
+        prepared.append(Fold(encoder, batches, fold == number, inputs, *objective))
+    return prepared
 
 
-def fingerprint(*parts):
-    """A short hash of arrays and settings, the same for the same content."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            digest.update(f"{part.shape} {part.dtype}".encode() + part.tobytes())
-        else:
-            digest.update(repr(part).encode())
-    return digest.hexdigest()[:16]
+def draw(folds, number, augment=None):
+    """The spectrograms of an epoch, one array a fold, and their speakers, one array an output.
+
+    As many batches for each fold as the smallest has.
+    """
+    epochs = [fold.batches.epoch(number) for fold in folds]
+    rows = min(len(speakers) for _, speakers in epochs)
+    spectrograms = [spectrograms[:rows] for spectrograms, _ in epochs]
+    if augment:
+        seeds = [[fold.batches.recipe.seed, number, fold.batches.stream, 1] for fold in folds]
+        spectrograms = [
+            augment(each, np.random.default_rng(seed)) for each, seed in zip(spectrograms, seeds, strict=True)
+        ]
+    labels = [
+        speakers[:rows] for fold, (_, speakers) in zip(folds, epochs, strict=True) for _ in fold.outputs
+    ]
+    return spectrograms, labels
 
 
-def train(corpus, spectrogram, recipe=None, progress_file=None, watched=False, after_epoch=None):
-    """Train a Siamese GRU on a corpus.
+def held_out_scores(voices, held_out, speakers):
+    """Scores of all trials within each fold, by the encoder that never heard its speakers.
 
-    Speakers are held out for early stopping and for the threshold (their equal error point); the others,
-    and their copies at other speeds, fill the batches.
+    Parameters
+    ----------
+    voices : list of float arrays (utterances, dimensions)
+        All utterances by each encoder.
+    held_out : list of bool arrays (utterances,)
+        The utterances of the speakers that each encoder did not learn from.
+    speakers : int array (utterances,)
+
+    Returns
+    -------
+    scores, labels : arrays (trials,)
+    first, second : int arrays (trials,)
+        The speaker on either side of a trial.
+    """
+    parts = []
+    for embeddings, apart in zip(voices, held_out, strict=True):
+        mine = speakers[apart]
+        trials = all_trials(mine)
+        scores = cosine_scores(embeddings[apart])[trials.left, trials.right]
+        parts.append((scores, trials.label, mine[trials.left], mine[trials.right]))
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def train(
+    corpus,
+    spectrogram,
+    recipe=None,
+    progress_file=None,
+    watched=False,
+    after_epoch=None,
+    ingredients=None,
+):
+    """Train a Siamese GRU on a corpus: one encoder for each fold of speakers, side by side.
+
+    Each encoder learns from all speakers but its fold's. What it makes of that fold is cross-validation:
+    it gives the threshold and the calibration, for which every training speaker is a stranger once. Together
+    the encoders are one, whose embedding is theirs side by side.
 
     Parameters
     ----------
@@ -267,92 +191,73 @@ def train(corpus, spectrogram, recipe=None, progress_file=None, watched=False, a
         result equals that of an unbroken run. Removed at the end.
     watched : bool
         Show a progress bar.
-    after_epoch : callable (history), optional
+    after_epoch : callable (history, folds), optional
         Called after each epoch, to draw the curves for one.
+    ingredients : Ingredients, optional
 
     Returns
     -------
     verifier : models.Verifier
         Its `facts` hold the seconds, the recipe, the corpus and the held-out equal error rate.
     history : dict of lists
-        `loss` and `val_loss` of each epoch.
+        `loss` and `val_loss` of each epoch, means over the folds.
 
     Raises
     ------
     InputError
         When the corpus has too few speakers or utterances for the recipe.
     """
-    recipe, started = recipe or Recipe(), time.perf_counter()
+    recipe, ingredients, started = recipe or Recipe(), ingredients or Ingredients(), time.perf_counter()
     keras.utils.set_random_seed(recipe.seed)
-    aside = hold_out(corpus.speakers, recipe.held_out, recipe.seed)
     speakers = np.unique(corpus.speakers, return_inverse=True)[1]  # small numbers: Keras makes floats of them
-    unseen, held_out = spectrogram(corpus.waveforms[aside]), speakers[aside]
-    batches, encoder = prepare(corpus.waveforms[~aside], speakers[~aside], spectrogram, recipe)
-    scale = ScaledCosine(name="scale")
-    model = batch_model(encoder, scale)
-    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * batches.steps)
-    model.compile(keras.optimizers.Adam(schedule, name="adam"), BalancedPairLoss())
+    folds = prepare(corpus.waveforms, speakers, spectrogram, recipe, ingredients)
+    spectrograms = spectrogram(corpus.waveforms)
+    batches = [fold.batches for fold in folds]
+    model = keras.Model(
+        [fold.inputs for fold in folds], [output for fold in folds for output in fold.outputs]
+    )
+    steps = recipe.epochs * min(each.steps for each in batches)
+    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+    model.compile(
+        keras.optimizers.Adam(schedule, name="adam"), [loss for fold in folds for loss in fold.losses]
+    )
     model.optimizer.build(model.trainable_variables)
 
-    settle_graphs(model, batches)
-    parts = corpus.waveforms, corpus.speakers, recipe, spectrogram, keras.backend.backend(), model.to_json()
-    progress = Progress(model, recipe, progress_file, fingerprint(*parts))
+    design = re.sub(r'_\d+"', '"', model.to_json())  # without the numbers that Keras counts up as it names
+    drawn, _ = draw(folds, 0, ingredients.augment)
+    parts = corpus.waveforms, corpus.speakers, recipe, spectrogram, keras.backend.backend(), design, *drawn
+    progress = Progress(model, progress_file, fingerprint(*parts))
+    unseen = [spectrograms[fold.held_out] for fold in folds]
+    theirs = [speakers[fold.held_out] for fold in folds for _ in fold.outputs]
     left = range(progress.epoch, recipe.epochs)
     for number in tqdm(left, initial=progress.epoch, total=recipe.epochs, unit="epoch", disable=not watched):
-        if progress.finished:
-            break
-        inputs, labels = batches.epoch(number)
-        losses = model.fit(
-            inputs,
-            labels,
-            batch_size=batches.size,
-            shuffle=False,
-            validation_data=(unseen, held_out),
-            validation_batch_size=len(held_out),  # the loss is of all pairs at once
-            verbose=0,
-        )
+        inputs, labels = draw(folds, number, ingredients.augment)
+        fitted = model.fit(inputs, labels, batch_size=batches[0].size, shuffle=False, verbose=0)
+        # All pairs of a fold at once; folds may differ in size, which `fit` would not take.
+        tested = model.test_on_batch(unseen, theirs, return_dict=True)
+        losses = {"loss": fitted.history["loss"][-1], "val_loss": tested["loss"]}
         now = time.perf_counter()
-        progress.record(losses.history, now - started)
+        progress.record({name: loss / len(folds) for name, loss in losses.items()}, now - started)
         started = now
         if after_epoch:
-            after_epoch(progress.history)
-    progress.restore_best()
+            after_epoch(progress.history, folds)
+            started = time.perf_counter()  # what is drawn or tested there is no training
 
-    trials = all_trials(held_out)
-    scores = cosine_scores(encoder.predict(unseen, batch_size=256, verbose=0))[trials.left, trials.right]
-    error, threshold = equal_error(scores, trials.label)
+    encoder = joint_encoder([fold.encoder for fold in folds])
+    voices = np.split(encoder.predict(spectrograms, batch_size=256, verbose=0), len(folds), axis=1)
+    scores, labels, *_ = held_out_scores(voices, [fold.held_out for fold in folds], speakers)
+    calibration = calibrate(scores, labels)
+    learnt = [variable for fold in folds for variable in fold.encoder.trainable_variables]
     facts = {
         "corpus": corpus.name,
         "backend": keras.backend.backend(),
-        "parameters": sum(int(np.prod(variable.shape)) for variable in model.trainable_variables),
-        "speakers_train": len(np.unique(corpus.speakers)),
+        "parameters": sum(int(np.prod(variable.shape)) for variable in learnt) + len(calibration),
+        "speakers_train": int(speakers.max()) + 1,
         "recipe": asdict(recipe),
-        "epoch": progress.best_epoch + 1,
-        "held_out_eer": error,
+        "held_out_eer": equal_error(scores, labels)[0],
         "train_seconds": progress.seconds + time.perf_counter() - started,
     }
     if progress_file is not None:
         Path(progress_file).unlink(missing_ok=True)
-    return Verifier(encoder, scale, spectrogram, threshold, facts), progress.history
-
-
-def prepare(waveforms, speakers, spectrogram, recipe):
-    """The batches and the untrained encoder for some training utterances.
-
-    Parameters
-    ----------
-    waveforms : float array (utterances, samples)
-    speakers : int array (utterances,)
-    spectrogram : features.Spectrogram
-    recipe : Recipe
-
-    Returns
-    -------
-    batches : SpeakerBatches
-        Over the utterances and their copies at the recipe's other speeds, which count as new speakers.
-    encoder : keras.Model
-    """
-    copies = [spectrogram(waveforms)] + [spectrogram(at_speed(waveforms, speed)) for speed in recipe.speeds]
-    labels = np.concatenate([speakers + i * (speakers.max() + 1) for i in range(len(copies))])
-    spectrograms = [utterance for copy in copies for utterance in copy]
-    return SpeakerBatches(spectrograms, labels, recipe), gru_encoder(copies[0])
+    scale = ScaledCosine(*calibration, name="calibration")
+    return Verifier(encoder, scale, spectrogram, calibration.threshold(), facts), progress.history

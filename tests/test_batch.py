@@ -453,14 +453,14 @@ def test_committed_notebooks_are_executed_in_place_and_cleaned(project, capsys):
 
 
 COURSE = sorted(PROJECT.glob("notebooks/0[1-5]_*.ipynb"))
-QUICK = ["-p", "epochs", "2", "-p", "held_out", "2", "-p", "batch_speakers", "6", "-p", "draws", "50"]
+QUICK = ["-p", "epochs", "2", "-p", "encoders", "2", "-p", "batch_speakers", "6", "-p", "draws", "50"]
 
 
 @pytest.mark.skipif(len(COURSE) < 5, reason="notebooks 01 to 05 are not all there")
 def test_course_runs_on_a_small_corpus(tmp_path):
     from helpers.synthesis import make_corpus
 
-    make_corpus(tmp_path / "voices", train_speakers=8, test_speakers=4)
+    make_corpus(tmp_path / "voices", train_speakers=10, test_speakers=4)
     command = [
         sys.executable,
         "-m",

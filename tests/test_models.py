@@ -19,7 +19,9 @@ from helpers.models import (
     batch_model,
     cudnn_obstacles,
     gru_encoder,
+    joint_encoder,
     load_verifier,
+    pair_logits,
     save_verifier,
     siamese_model,
 )
@@ -230,6 +232,66 @@ def test_training_on_batches_trains_all_uses(encoder, scale):
     assert w != 10
     expected = 1 / (1 + np.exp(-w * np.sum(voices[:4] * voices[4:], axis=1) - b_))
     np.testing.assert_allclose(siamese.predict([a, b], verbose=0)[:, 0], expected, rtol=1e-4)
+
+
+def test_pair_logits_are_scaled_cosines_of_all_pairs(encoder, scale):
+    voices = embed(encoder, speech(5, seed=1))
+    logits = array(pair_logits(voices, ScaledCosine(w=3.0, b=1.0)))
+    np.testing.assert_allclose(logits, 3 * voices @ voices.T + 1, atol=1e-5)
+    expected = batch_model(encoder, scale).predict(speech(5, seed=1), verbose=0)
+    np.testing.assert_allclose(array(pair_logits(voices, scale)), expected, atol=1e-4)
+
+
+# ---- several encoders as one -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three():
+    keras.utils.set_random_seed(0)
+    encoders = [gru_encoder(speech(), bands=8, units=6, dimensions=5) for _ in range(3)]
+    for number, encoder in enumerate(encoders):
+        encoder.name = f"encoder_{number}"
+    return encoders
+
+
+@pytest.mark.parametrize("frames", [1, 9, 31])
+def test_the_cosine_of_several_encoders_is_the_mean_of_theirs(three, frames):
+    spectrograms = speech(7, frames, seed=1)
+    together = embed(joint_encoder(three), spectrograms)
+    assert together.shape == (7, 3 * 5)
+    np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    voices = [embed(encoder, spectrograms) for encoder in three]
+    cosines = [each @ each.T for each in voices]
+    assert np.abs(cosines[0] - cosines[1]).max() > 0.01
+    np.testing.assert_allclose(together @ together.T, np.mean(cosines, axis=0), atol=1e-5)
+    np.testing.assert_allclose(together, np.hstack(voices) / np.sqrt(3), atol=1e-5)  # side by side, in order
+
+
+def test_one_encoder_stays_itself(encoder):
+    assert joint_encoder([encoder]) is encoder
+
+
+def test_several_encoders_keep_their_weights(three):
+    joint = joint_encoder(three)
+    assert joint.count_params() == sum(encoder.count_params() for encoder in three)
+    before = embed(joint, speech())
+    kernel = three[1].get_layer("projection").trainable_variables[0]
+    kernel.assign(-array(kernel))
+    changed = np.abs(embed(joint, speech()) - before).max(axis=0) > 1e-4
+    np.testing.assert_array_equal(changed, np.repeat([False, True, False], 5))
+
+
+def test_several_encoders_survive_the_disk(three, tmp_path):
+    verifier = Verifier(joint_encoder(three), ScaledCosine(7.5, -3.0, name="calibration"), FEATURES, 0.4)
+    save_verifier(verifier, tmp_path / "v.keras")
+    loaded = load_verifier(tmp_path / "v.keras", FEATURES)
+    for samples in (200, 400):  # another number of frames
+        waveforms = np.random.default_rng(1).uniform(-0.5, 0.5, (4, samples)).astype(np.float32)
+        np.testing.assert_array_equal(loaded.embed(waveforms), verifier.embed(waveforms))
+    np.testing.assert_allclose(array(loaded.scale(np.float32([0.4, 1.0]))), [0, 4.5], atol=1e-5)
+    assert loaded.encoder.count_params() == verifier.encoder.count_params()
+    chances = siamese_model(loaded.encoder, loaded.scale).predict([speech(3), speech(3, 14)], verbose=0)
+    assert chances.shape == (3, 1)
 
 
 # ---- cuDNN -------------------------------------------------------------------------------------------------

@@ -1,0 +1,140 @@
+"""What an encoder is taught with: the settings of a training, its folds of speakers, its batches."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from helpers import InputError
+from helpers.augmentation import crop, mask_bins
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of a training run.
+
+    Parameters
+    ----------
+    seed : int
+        Settles the folds, first weights, batches and dropout.
+    epochs : int
+        An epoch draws as many utterances as there are.
+    folds : int
+        The speakers are dealt into so many folds; each encoder learns from all but one of them.
+    encoders : int
+        How many of the folds' encoders are trained. All of them use every speaker, and hold each out once.
+    batch_speakers, batch_utterances : int
+        P speakers with K utterances each in a batch.
+    learning_rate : float
+        Adam's step size at the start; it falls to zero along a cosine.
+    crop : float
+        Utterances are cut, at a random place, to this share of the shortest one's frames: one length for
+        all, as a backend compiles each length anew.
+    widest_mask : float
+        Up to this share of neighbouring bins is masked in each utterance.
+    speeds : tuple of float
+        Copies at other speeds count as other speakers: pitch and vocal tract move with the speed.
+    """
+
+    seed: int = 0
+    epochs: int = 20
+    folds: int = 5
+    encoders: int = 5
+    batch_speakers: int = 25
+    batch_utterances: int = 4
+    learning_rate: float = 1.5e-3
+    crop: float = 0.7
+    widest_mask: float = 1 / 3
+    speeds: tuple = (0.8, 0.9, 1.1, 1.2)
+
+    def __post_init__(self):
+        if self.epochs < 1:
+            raise InputError(f"epochs is {self.epochs}; expected at least 1")
+        if not 1 <= self.encoders <= self.folds:
+            raise InputError(f"encoders is {self.encoders}; expected 1 to {self.folds}, the number of folds")
+
+
+def deal(speakers, folds, seed=0):
+    """Deal speakers into folds.
+
+    Parameters
+    ----------
+    speakers : int array (utterances,)
+    folds, seed : int
+
+    Returns
+    -------
+    int array (utterances,)
+        The fold, 0 to `folds` - 1, of each utterance's speaker; as equal in size as can be.
+
+    Raises
+    ------
+    InputError
+        When there are not at least two folds with two speakers each.
+    """
+    names, index = np.unique(speakers, return_inverse=True)
+    if folds < 2 or len(names) < 2 * folds:
+        raise InputError(
+            f"{len(names)} speakers in {folds} folds; expected at least 2 folds with at least 2 speakers each"
+        )
+    return (np.random.default_rng(seed).permutation(len(names)) % folds)[index]
+
+
+class SpeakerBatches:
+    """Batches of P speakers with K utterances each, cropped and masked at random.
+
+    An epoch is one pair of arrays, drawn ahead: rows 0 to PK - 1 are its first batch, and so on. It follows
+    from the seed and its number alone, so that a resumed run sees the same batches. Arrays and not a
+    generator, because TensorFlow can wait for ever when it drops a Python generator that reads ahead.
+
+    Parameters
+    ----------
+    spectrograms : list of float arrays (frames, bins)
+    speakers : int array (utterances,)
+    recipe : Recipe
+    stream : int
+        Batches of another stream with the same seed hold other utterances.
+
+    Raises
+    ------
+    InputError
+        When a batch asks for more speakers or utterances than there are.
+    """
+
+    def __init__(self, spectrograms, speakers, recipe, stream=0):
+        names, counts = np.unique(speakers, return_counts=True)
+        if recipe.batch_speakers > len(names) or recipe.batch_utterances > counts.min():
+            raise InputError(
+                f"batches of {recipe.batch_speakers} speakers with {recipe.batch_utterances} utterances; "
+                f"expected at most {len(names)} speakers with {counts.min()} each"
+            )
+        self.spectrograms, self.speakers = spectrograms, speakers
+        self.recipe, self.stream = recipe, stream
+        self.names, self.rows = names, [np.flatnonzero(speakers == name) for name in names]
+        self.frames = max(1, round(recipe.crop * min(map(len, spectrograms))))
+        self.size = recipe.batch_speakers * recipe.batch_utterances
+        self.steps = max(1, round(len(speakers) / self.size))
+
+    def rows_of_batch(self, rng):
+        """Row numbers of one batch, speaker by speaker."""
+        chosen = rng.choice(len(self.names), self.recipe.batch_speakers, replace=False)
+        return [rng.choice(self.rows[i], self.recipe.batch_utterances, replace=False) for i in chosen]
+
+    def epoch(self, number):
+        """The spectrograms and speakers of an epoch.
+
+        Parameters
+        ----------
+        number : int
+
+        Returns
+        -------
+        float32 array (steps * P * K, frames, bins), int array (steps * P * K,)
+            Drawn anew in each epoch.
+        """
+        recipe, rng = self.recipe, np.random.default_rng([self.recipe.seed, number, self.stream])
+        rows = np.concatenate([self.rows_of_batch(rng) for _ in range(self.steps)]).ravel()
+        crops = np.empty((len(rows), self.frames, self.spectrograms[0].shape[1]), np.float32)
+        for cut, row in zip(crops, rows, strict=True):
+            cut[:] = crop(self.spectrograms[row], self.frames, rng)
+            mask_bins(cut, recipe.widest_mask, rng)
+        return crops, self.speakers[rows]

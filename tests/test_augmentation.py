@@ -1,0 +1,59 @@
+"""Augmentation: other speeds, random stretches, masked bands."""
+
+import numpy as np
+import pytest
+
+from helpers.augmentation import at_speed, crop, mask_bins
+
+
+@pytest.mark.parametrize(("speed", "samples"), [(0.9, 17_978), (1.1, 14_710), (1.0, 16_180), (2.0, 8090)])
+def test_a_speed_moves_length_and_frequency(speed, samples):
+    time = np.arange(16_180) / 16_000
+    pitches = (440.0, 1000.0)
+    waveforms = np.sin(2 * np.pi * np.array(pitches)[:, None] * time).astype(np.float32) / 2
+    faster = at_speed(waveforms, speed)
+    assert faster.shape == (2, samples)
+    assert faster.dtype == np.float32
+    spectrum = np.abs(np.fft.rfft(faster * np.hanning(samples), axis=1))
+    found = spectrum.argmax(axis=1) * 16_000 / samples
+    np.testing.assert_allclose(found, np.array(pitches) * speed, atol=1.5)
+    middle = faster[:, samples // 4 : -samples // 4]
+    np.testing.assert_allclose(np.abs(middle).max(axis=1), 0.5, rtol=0.02)
+
+
+def test_masks_are_bands_of_the_mean_within_the_width():
+    rng = np.random.default_rng(0)
+    widths, places = [], set()
+    for _ in range(400):
+        spectrogram = rng.normal(size=(5, 12)).astype(np.float32)
+        before = spectrogram.copy()
+        mask_bins(spectrogram, 0.25, rng)
+        changed = np.flatnonzero((spectrogram != before).any(axis=0))
+        widths.append(len(changed))
+        if len(changed):
+            places |= set(changed)
+            assert changed[-1] - changed[0] + 1 == len(changed)  # one band, over all frames
+            np.testing.assert_allclose(spectrogram[:, changed], before.mean(), rtol=1e-4, atol=1e-6)
+    assert set(widths) == {0, 1, 2, 3}
+    assert places == set(range(12))
+
+
+def test_whole_utterances_can_be_masked_and_none():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        spectrogram = rng.normal(size=(5, 4)).astype(np.float32)
+        before = spectrogram.copy()
+        mask_bins(spectrogram, 0.0, rng)
+        np.testing.assert_array_equal(spectrogram, before)
+        mask_bins(spectrogram, 1.0, rng)
+
+
+def test_a_crop_is_a_stretch_at_a_random_place():
+    spectrogram, rng = np.arange(20.0).reshape(10, 2), np.random.default_rng(0)
+    np.testing.assert_array_equal(crop(spectrogram, 10, rng), spectrogram)
+    starts = set()
+    for _ in range(100):
+        cut = crop(spectrogram, 7, rng)
+        starts.add(int(cut[0, 0]) // 2)
+        np.testing.assert_array_equal(cut, spectrogram[int(cut[0, 0]) // 2 :][:7])
+    assert starts == {0, 1, 2, 3}
