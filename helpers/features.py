@@ -45,8 +45,8 @@ class Spectrogram:
     sample_rate: int = SAMPLE_RATE
 
     def __post_init__(self):
-        if self.compression not in ("log", "none"):
-            raise InputError(f"compression is {self.compression!r}; expected 'log' or 'none'")
+        if self.compression not in ("log", "power", "none"):
+            raise InputError(f"compression is {self.compression!r}; expected 'log', 'power' or 'none'")
         if not 0 < self.floor < 1:
             raise InputError(f"floor is {self.floor}; expected a share between 0 and 1")
 
@@ -90,6 +90,9 @@ class Spectrogram:
             magnitude = np.sqrt(magnitude**2 @ bank.T)
         if self.compression == "none":
             return magnitude
+        if self.compression == "power":
+            loudest = magnitude.max(axis=(1, 2), keepdims=True)
+            return (magnitude / np.maximum(loudest, np.finfo(np.float32).tiny)) ** 0.2
         return compress(magnitude, self.floor)
 
     def to_dict(self):

@@ -1,0 +1,197 @@
+"""Ideas compared by cross-validation over training speakers, in a table that grows.
+
+`python -m helpers.experiments --data DIR --out DIR --seeds 0,1 IDEA ...` (`make research`) never looks at
+test speakers. A run trains one encoder for each fold of the training speakers, and scores all trials within
+the folds. What it has come to is kept in OUT: a run that is there is not repeated, and the table is written
+anew from all of them.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers import PROJECT, InputError, channels, corpora, features, ideas, metrics, objectives, pairs
+from helpers import replacing, training
+from helpers.batches import Recipe
+from helpers.calibration import paired_difference
+
+RESULTS = PROJECT / "notebooks" / "results"
+COUNTS = (5, 10, 20, 30, 40)  # speakers that each encoder learns from, for the learning curve
+
+
+def run(corpus, idea, recipe):
+    """Train the folds' encoders as an idea says.
+
+    Parameters
+    ----------
+    corpus : corpora.Corpus
+        Training speakers.
+    idea : dict
+        Changes to the course's training, as in `ideas.IDEAS`.
+    recipe : batches.Recipe
+
+    Returns
+    -------
+    dict of arrays
+        `speakers` (utterances,); `held_out` (encoders, utterances); the embeddings of all utterances by each
+        encoder, `clean` and `disturbed` (encoders, utterances, dimensions); `seconds`, `parameters`.
+    """
+    spectrogram, kept = features.Spectrogram(**idea.get("spectrogram", {})), []
+    ingredients = training.Ingredients(
+        encoder=partial(ideas.encoder, **idea.get("encoder", {})),
+        objective=objectives.objective(idea.get("objective", {"pairs": 1})),
+        copies=channels.copies(**idea.get("copies", {})),
+        augment=channels.augmentation(idea["augment"]) if "augment" in idea else None,
+    )
+    recipe = replace(recipe, **idea.get("recipe", {}))
+    verifier, _ = training.train(
+        corpus, spectrogram, recipe, after_epoch=lambda _, folds: kept.append(folds), ingredients=ingredients
+    )
+    folds = kept[-1]
+    result = {
+        "corpus": corpus.name,
+        "speakers": np.unique(corpus.speakers, return_inverse=True)[1],
+        "held_out": np.stack([fold.held_out for fold in folds]),
+        "seconds": verifier.facts["train_seconds"],
+        "parameters": sum(int(np.prod(v.shape)) for v in folds[0].encoder.trainable_variables),
+    }
+    for name, waveforms in (("clean", corpus.waveforms), ("disturbed", channels.disturb(corpus.waveforms))):
+        inputs = spectrogram(waveforms)
+        voices = [fold.encoder.predict(inputs, batch_size=256, verbose=0) for fold in folds]
+        result[name] = np.stack(voices)
+    return result
+
+
+def score(result, idea, condition="clean"):
+    """Scores of all trials within the folds, and with five utterances enrolled.
+
+    Parameters
+    ----------
+    result : dict of arrays, of `run`
+    idea : dict
+    condition : {"clean", "disturbed"}
+
+    Returns
+    -------
+    scores, labels, first, second : arrays (trials,)
+    enrolled_scores, enrolled_labels : arrays (enrolled trials,)
+    """
+    parts, speakers = [], result["speakers"]
+    for held_out, embeddings in zip(result["held_out"], result[condition], strict=True):
+        test, theirs = embeddings[held_out], speakers[held_out]
+        left, right = np.split(test, 2, axis=1) if idea.get("encoder", {}).get("unshared") else (test, test)
+        gram = left @ right.T
+        trials, enrolled = pairs.all_trials(theirs), pairs.enrolments(theirs, 5)
+        sides = theirs[trials.left], theirs[trials.right]
+        against = metrics.enrolled_scores(test, enrolled)
+        parts.append((gram[trials.left, trials.right], trials.label, *sides, against, enrolled.label))
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def _rate(scores, labels, weights=None):
+    return metrics.equal_error(scores, labels, weights)[0]
+
+
+def summary(results, draws=1000):
+    """A row an idea and corpus: equal error rates, means over the seeds, and the difference from its base.
+
+    Parameters
+    ----------
+    results : dict of (corpus, idea, seed) to dict of arrays
+        Of `run`; only ideas of `ideas.IDEAS`.
+    draws : int
+        Of the paired bootstrap over speakers, which takes the seeds that the idea and its base both have.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    scored = {
+        key: [score(result, ideas.IDEAS[key[1]][3], condition) for condition in ("clean", "disturbed")]
+        for key, result in results.items()
+    }
+    rows = []
+    for corpus in dict.fromkeys(key[0] for key in results):
+        for idea, (group, what, base, _) in ideas.IDEAS.items():
+            seeds = sorted(key[2] for key in results if key[:2] == (corpus, idea))
+            if not seeds:
+                continue
+            runs = [results[corpus, idea, seed] for seed in seeds]
+            clean, disturbed = zip(*(scored[corpus, idea, seed] for seed in seeds), strict=True)
+            row = {"corpus": corpus, "idea": idea, "group": group, "what": what, "base": base}
+            row |= {"seeds": len(seeds), "speakers": len(np.unique(clean[0][2]))}
+            row["eer"] = np.mean([_rate(*each[:2]) for each in clean])
+            row["eer_enrol5"] = np.mean([_rate(*each[4:]) for each in clean])
+            row["eer_disturbed"] = np.mean([_rate(*each[:2]) for each in disturbed])
+            shared = [seed for seed in seeds if (corpus, base, seed) in results]
+            gaps = [difference(scored, corpus, idea, base, seed, draws) for seed in shared]
+            for name, values in zip(("difference", "low", "high"), zip(*gaps, strict=True), strict=False):
+                row[name] = np.mean(values)
+            row["parameters"] = int(runs[0]["parameters"])
+            row["seconds"] = np.mean([each["seconds"] for each in runs])
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def difference(scored, corpus, idea, base, seed, draws):
+    """Paired difference in equal error rate between an idea and its base with the same folds."""
+    ours, theirs = (scored[corpus, name, seed][0] for name in (idea, base))
+    return paired_difference(_rate, ours[0], theirs[0], *ours[1:4], draws=draws)
+
+
+def write_table(out, table):
+    """Write the table of all runs in a folder; returns it."""
+    results = {}
+    for path in sorted(Path(out).glob("*.npz")):
+        with np.load(path) as saved:
+            result = dict(saved)
+        _, name, seed = path.stem.rsplit("-", 2)
+        if name in ideas.IDEAS:
+            results[str(result["corpus"]), name, int(seed)] = result
+    found = summary(results)
+    Path(table).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(table) as part:
+        found.to_csv(part, index=False, float_format="%.5g")
+    return found
+
+
+def main(arguments=None):
+    """Run ideas by name, or all, and write the table."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.experiments")
+    parser.add_argument("ideas", nargs="*", help=f"of {', '.join(ideas.IDEAS)} (default: all)")
+    parser.add_argument("--data", help="folder with trs.pkl; without it, only the table is written")
+    parser.add_argument("--out", required=True, help="folder where runs are kept")
+    parser.add_argument("--seeds", default="0", help="comma-separated")
+    parser.add_argument("--encoders", type=int, default=5, help="folds that are trained and scored")
+    options = parser.parse_args(arguments)
+    try:
+        unknown = sorted(set(options.ideas) - set(ideas.IDEAS))
+        if unknown:
+            raise InputError(f"no idea is called {', '.join(unknown)}; there are {', '.join(ideas.IDEAS)}")
+        out = Path(options.out)
+        out.mkdir(parents=True, exist_ok=True)
+        train = corpora.load_course(options.data)[0] if options.data else None
+        for seed in map(int, options.seeds.split(",")) if train else ():
+            for name in options.ideas or ideas.IDEAS:
+                kept = out / f"{train.name}-{name}-{seed}.npz".replace("/", "_")
+                if not kept.exists():
+                    recipe = Recipe(seed=seed, encoders=options.encoders)
+                    result = run(train, ideas.IDEAS[name][3], recipe)
+                    with replacing(kept) as part, part.open("wb") as file:
+                        np.savez(file, **result)
+                    rate = _rate(*score(result, ideas.IDEAS[name][3])[:2])
+                    print(f"{train.name}, {name}, seed {seed}: EER {100 * rate:.2f} %", flush=True)
+        write_table(out, RESULTS / "ideas.csv")
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The research: ideas that build, runs that are kept, and a table whose figures are those of the scores."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import corpora, experiments, ideas, metrics, models, pairs
+from helpers.batches import Recipe
+
+RNG = np.random.default_rng(0)
+SPECTROGRAMS = RNG.normal(size=(6, 9, 65)).astype("float32")
+
+
+def test_the_default_encoder_is_the_courses():
+    keras.utils.set_random_seed(3)
+    ours = ideas.encoder(SPECTROGRAMS)
+    keras.utils.set_random_seed(3)
+    course = models.gru_encoder(SPECTROGRAMS)
+    np.testing.assert_allclose(
+        ours.predict(SPECTROGRAMS, verbose=0), course.predict(SPECTROGRAMS, verbose=0), atol=1e-6
+    )
+
+
+def test_the_plain_encoder_is_the_one_that_notebook_04_begins_with():
+    keras.utils.set_random_seed(3)
+    plain = ideas.encoder(SPECTROGRAMS, **ideas.PLAIN["encoder"])
+    keras.utils.set_random_seed(3)
+    theirs = models.gru_encoder(SPECTROGRAMS, shortcut=False, stride=1)
+    np.testing.assert_allclose(
+        plain.predict(SPECTROGRAMS, verbose=0), theirs.predict(SPECTROGRAMS, verbose=0), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", ideas.IDEAS)
+def test_ideas_build_and_stay_comparable(name):
+    """Each encoder is built, gives finite embeddings for two lengths; its base exists."""
+    group, what, base, changes = ideas.IDEAS[name]
+    assert what
+    assert base in ideas.IDEAS or name in ("course", "plain")
+    assert bool(group) == bool(base)
+    assert set(changes) <= {"spectrogram", "recipe", "encoder", "objective", "copies", "augment"}
+    Recipe(**changes.get("recipe", {}))
+    encoder = ideas.encoder(SPECTROGRAMS, **changes.get("encoder", {}))
+    for frames in (4, 9):
+        assert np.isfinite(encoder.predict(SPECTROGRAMS[:, :frames], verbose=0)).all()
+
+
+def test_attention_is_over_time():
+    layer = ideas.AttentivePooling()
+    frames = RNG.normal(size=(3, 7, 4)).astype("float32")
+    whole = np.array(keras.ops.convert_to_numpy(layer(frames)))
+    alone = np.array(keras.ops.convert_to_numpy(layer(frames[1:2])))
+    np.testing.assert_allclose(whole[1:2], alone, atol=1e-5)  # no other utterance has a say
+    shuffled = np.array(keras.ops.convert_to_numpy(layer(frames[:, ::-1])))
+    np.testing.assert_allclose(whole, shuffled, atol=1e-5)
+    same = np.repeat(frames[:, :1], 7, axis=1)
+    mean, spread = np.split(np.array(keras.ops.convert_to_numpy(layer(same))), 2, axis=1)
+    np.testing.assert_allclose(mean, frames[:, 0], atol=1e-5)
+    np.testing.assert_allclose(spread, np.sqrt(1e-5), atol=1e-3)
+
+
+def test_the_cepstrum_is_the_cosine_transform_standardised():
+    layer = ideas.CepstralBands(3, 20)
+    layer(SPECTROGRAMS)
+    layer.adapt(SPECTROGRAMS)
+    bins = np.arange(65)
+    basis = np.cos(np.pi * np.arange(20)[:, None] * (bins + 0.5) / 65) * np.sqrt(2 / 65)
+    basis[0] /= np.sqrt(2)
+    cepstra = SPECTROGRAMS @ basis.T
+    standard = (cepstra - cepstra.mean(axis=(0, 1))) / np.maximum(cepstra.std(axis=(0, 1)), 0.1)
+    kernel, bias = (np.array(keras.ops.convert_to_numpy(w)) for w in (layer.kernel, layer.bias))
+    found = np.array(keras.ops.convert_to_numpy(layer(SPECTROGRAMS)))
+    np.testing.assert_allclose(found, np.maximum(standard @ kernel + bias, 0), atol=1e-4)
+
+
+def result(noise, seed=0, speakers=10, each=7):
+    """Embeddings of speakers in two folds, the clearer the less noise."""
+    rng = np.random.default_rng(seed)
+    names = np.repeat(np.arange(speakers), each)
+    centres = np.random.default_rng(9).normal(size=(speakers, 8))
+    made = []
+    for _ in range(2):
+        voices = centres[names] + noise * rng.normal(size=(len(names), 8))
+        made.append(voices / np.linalg.norm(voices, axis=1, keepdims=True))
+    return {
+        "corpus": "made up",
+        "speakers": names,
+        "held_out": np.stack([names < speakers // 2, names >= speakers // 2]),
+        "clean": np.stack(made),
+        "disturbed": np.stack(made)[:, ::-1],
+        "seconds": 3.0,
+        "parameters": 7,
+    }
+
+
+def test_only_trials_within_a_fold_are_scored_by_its_encoder():
+    made = result(0.5)
+    scores, labels, first, second, _, _ = experiments.score(made, {})
+    assert len(scores) == 2 * (35 * 34 // 2)
+    assert ((first < 5) == (second < 5)).all()
+    np.testing.assert_array_equal(labels, first == second)
+    trials = pairs.all_trials(made["speakers"][:35])
+    gram = metrics.cosine_scores(made["clean"][0][:35])
+    np.testing.assert_allclose(scores[: len(trials.label)], gram[trials.left, trials.right], atol=1e-6)
+
+
+def test_unshared_encoders_are_scored_side_against_side():
+    made = result(0.5)
+    made["clean"] = np.concatenate([made["clean"], -made["clean"]], axis=-1)
+    scores = experiments.score(made, {"encoder": {"unshared": True}})[0]
+    np.testing.assert_allclose(scores, -experiments.score(result(0.5), {})[0], atol=1e-6)
+
+
+def test_the_table_pairs_an_idea_with_its_base():
+    results = {
+        ("made up", "course", 0): result(0.5),
+        ("made up", "no_gru", 0): result(2.0),
+        ("made up", "no_gru", 1): result(2.0, 1),
+        ("made up", "plain", 0): result(0.5),
+    }
+    table = experiments.summary(results, draws=100).set_index("idea")
+    assert list(table.index) == ["course", "plain", "no_gru"]
+    row = table.loc["no_gru"]
+    assert (row["seeds"], row["base"], row["speakers"]) == (2, "course", 10)
+    rates = [experiments._rate(*experiments.score(results["made up", "no_gru", s], {})[:2]) for s in (0, 1)]
+    assert row["eer"] == pytest.approx(np.mean(rates))
+    base = experiments._rate(*experiments.score(results["made up", "course", 0], {})[:2])
+    assert row["difference"] == pytest.approx(rates[0] - base)  # of the seed that both have
+    assert 0 < row["low"] < row["difference"] < row["high"]
+    assert np.isnan(table.loc["course", "difference"])
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A corpus in a folder, and a `run` that counts its calls."""
+    calls = []
+
+    def run(corpus, idea, recipe):
+        calls.append((recipe.seed, recipe.encoders))
+        return result(1.0, recipe.seed)
+
+    monkeypatch.setattr(experiments, "run", run)
+    monkeypatch.setattr(experiments, "RESULTS", tmp_path / "results")
+    corpus = corpora.Corpus("made up", np.zeros((4, 8)), np.array([0, 0, 1, 1]), pd.DataFrame())
+    monkeypatch.setattr(corpora, "load_course", lambda *_: (corpus, corpus))
+    return tmp_path, calls
+
+
+def test_runs_are_kept_and_not_repeated(tiny):
+    folder, calls = tiny
+    table = folder / "results" / "ideas.csv"
+    arguments = ["course", "no_gru", "--data", "x", "--out", str(folder / "runs"), "--seeds", "0,1"]
+    assert experiments.main(arguments) == 0
+    assert calls == [(0, 5), (0, 5), (1, 5), (1, 5)]
+    assert experiments.main(arguments) == 0
+    assert len(calls) == 4
+    found = pd.read_csv(table).set_index("idea")
+    assert found.loc["no_gru", "seeds"] == 2
+    assert found.loc["course", "corpus"] == "made up"
+    assert len(list((folder / "runs").iterdir())) == 4
+
+
+def test_an_unknown_idea_is_refused_in_one_line(tmp_path, capsys):
+    assert experiments.main(["no_such", "--data", "x", "--out", str(tmp_path / "o")]) == 1
+    assert "no idea is called no_such" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
