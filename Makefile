@@ -8,7 +8,7 @@ export DATA OUT
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lab notebooks model readme lock backends clean changed
+.PHONY: run test lab notebooks model research readme lock backends bench clean changed
 
 # DATA: a folder with trs.pkl and tes.pkl. OUT: where results go. P: parameters, such as P="-p seed 1".
 run: .venv/.helpers
@@ -30,6 +30,10 @@ model: .venv/.helpers
 	@$(IN_VENV) helpers.synthesis && $(IN_VENV) helpers.batch --data data/synthesised --out .venv/model --notebooks 04
 	@cp .venv/model/models/siamese_gru.keras notebooks/models/
 
+# Ideas by cross-validation over the training speakers of DATA; SEEDS=0,1,2 IDEAS="course plain" for a part.
+research: .venv/.helpers
+	@$(IN_VENV) helpers.experiments $(IDEAS) --data "$$DATA" --out "$${OUT:-research}" --seeds "$(or $(SEEDS),0)"
+
 # The README's map of the notebooks.
 readme: .venv/.helpers
 	@$(IN_VENV) helpers.readme
@@ -43,6 +47,10 @@ lock:
 backends: .venv/.helpers .venv-backends/.stamp
 	@for backend in jax torch; do echo "KERAS_BACKEND=$$backend"; \
 	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -m backend tests || exit 1; done
+
+# Ours, the published recipe and the floor timed side by side, half an hour; DATA and OUT as above.
+bench: .venv/.helpers
+	@$(IN_VENV) helpers.bench --growth --out "$${OUT:-results}" $${DATA:+--data "$$DATA"} $(P)
 
 clean:
 	rm -rf .venv .venv-backends *.egg-info .pytest_cache .ruff_cache

@@ -13,7 +13,7 @@ import librosa
 import numpy as np
 from keras import layers
 
-from helpers import InputError, corpora, metrics, pairs, synthesis
+from helpers import InputError, comparison, corpora, metrics, pairs, synthesis
 
 EPOCHS = 100
 BATCH = 64
@@ -38,7 +38,7 @@ def build(seed=0, units=128):
     return model
 
 
-def train(corpus, seed=0, epochs=EPOCHS, verbose=0):
+def train(corpus, seed=0, epochs=EPOCHS, verbose=0, callbacks=()):
     """Train on all positive pairs of a corpus and as many negative ones, drawn once.
 
     Parameters
@@ -47,7 +47,7 @@ def train(corpus, seed=0, epochs=EPOCHS, verbose=0):
     seed : int
         Of the pairs, the weights and the order of the batches.
     epochs : int
-    verbose : int
+    verbose, callbacks
         As for Keras' fit.
 
     Returns
@@ -59,12 +59,13 @@ def train(corpus, seed=0, epochs=EPOCHS, verbose=0):
     # flaw: an utterance is transformed, and later encoded, anew for each of its 18 or so pairs
     inputs = [magnitudes(corpus.waveforms[side]) for side in (drawn.left, drawn.right)]
     # flaw: no validation, so nothing says when to stop; training accuracy reaches 100 %
-    history = model.fit(inputs, drawn.label[:, None], batch_size=BATCH, epochs=epochs, verbose=verbose)
+    settings = {"batch_size": BATCH, "epochs": epochs, "verbose": verbose, "callbacks": list(callbacks)}
+    history = model.fit(inputs, drawn.label[:, None], **settings)
     return model, history
 
 
-def score_matrix(model, waveforms):
-    """Probability of one speaker for each ordered pair: element (i, j) has i as the left input.
+def logit_matrix(model, waveforms):
+    """Log odds of one speaker, what goes into the sigmoid, for each ordered pair (i, j), i the left input.
 
     The encoders do not see each other, so each utterance passes each of them once.
 
@@ -84,14 +85,21 @@ def score_matrix(model, waveforms):
         encoded = encoder.predict(spectrograms, batch_size=256, verbose=0)
         sides.append(encoded / np.linalg.norm(encoded, axis=1, keepdims=True))
     weight, bias = (value.item() for value in model.get_layer("decision").get_weights())
-    return 1 / (1 + np.exp(-(weight * (sides[0] @ sides[1].T) + bias)))
+    return weight * (sides[0] @ sides[1].T) + bias
+
+
+def score_matrix(model, waveforms):
+    """Probability of one speaker for each ordered pair: the sigmoid of `logit_matrix`."""
+    return 1 / (1 + np.exp(-logit_matrix(model, waveforms)))
 
 
 def run(folder, out, seed=0, epochs=EPOCHS, verbose=0):
-    """Train and test on a course folder, and write the row `published_recipe` into OUT/metrics.json.
+    """Train and test on a course folder: the row `published_recipe` of OUT/metrics.json, and its scores.
 
-    Its accuracy is at the threshold 0.5, target and impostor trials counting half each, over all test trials,
-    each scored in one order: what 900 + 900 drawn pairs have on average.
+    The scores, OUT/scores/published_recipe.npz, are the logits: trained on as many target as impostor pairs,
+    the recipe takes them for log likelihood ratios. The row is of the probabilities; its accuracy is at the
+    threshold 0.5, target and impostor trials counting half each, over all test trials, each scored in one
+    order: what 900 + 900 drawn pairs have on average.
 
     Parameters
     ----------
@@ -107,13 +115,14 @@ def run(folder, out, seed=0, epochs=EPOCHS, verbose=0):
     Raises
     ------
     InputError
-        As `corpora.load_course` and `metrics.write_row`.
+        As `corpora.load_course`, `metrics.write_row` and `comparison.save_scores`.
     """
     training, test = corpora.load_course(folder)
     start = time.perf_counter()
     model, _ = train(training, seed, epochs, verbose)
     seconds = time.perf_counter() - start
-    scores = score_matrix(model, test.waveforms)
+    logits = logit_matrix(model, test.waveforms)
+    scores = 1 / (1 + np.exp(-logits))
     row = metrics.evaluate(scores, test.speakers, THRESHOLD)
     if np.bincount(test.speakers).min() > 5:
         trials = pairs.enrolments(test.speakers, 5)
@@ -128,6 +137,7 @@ def run(folder, out, seed=0, epochs=EPOCHS, verbose=0):
         "seed": seed,
     }
     metrics.write_row(out, "published_recipe", row)
+    comparison.save_scores(out, "published_recipe", logits, 0, 1, 0, test)
     return row
 
 
