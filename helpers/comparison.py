@@ -1,0 +1,188 @@
+"""Systems side by side: a system is a score matrix, kept in a file, and all are judged on the same trials.
+
+``OUT/scores/SYSTEM.npz`` holds the scores of all test utterances with one another, the threshold and the
+calibration that were fixed without them, and which utterances they were.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from helpers import InputError, first_line, metrics, pairs, replacing
+from helpers.calibration import Calibration
+
+# What makes the scores of a system that is missing.
+COMMANDS = {
+    "siamese_gru": "python -m helpers.batch --notebooks 04,05 --data DATA --out OUT, two minutes",
+    "published_recipe": "python -m helpers.published --data DATA --out OUT, 6 to 8 minutes",
+    "mfcc_lda": "python -m helpers.floor --data DATA --out OUT, seconds",
+}
+
+
+class Scores(NamedTuple):
+    """What a system says of a test set.
+
+    `scores` (n, n) has element (i, j) for utterance i against utterance j; `threshold` and `calibration` (to
+    log likelihood ratios) were fixed without test data; `corpus` and `speakers` (n,) say of whom.
+    """
+
+    scores: np.ndarray
+    threshold: float
+    calibration: Calibration
+    corpus: str
+    speakers: np.ndarray
+
+    @property
+    def llr(self):
+        """The scores as log likelihood ratios (n, n)."""
+        return self.calibration.llr(self.scores)
+
+
+def save_scores(folder, system, scores, threshold, slope, offset, test):
+    """Keep a system's scores in FOLDER/scores/SYSTEM.npz, whole or not at all; returns the path.
+
+    Parameters
+    ----------
+    folder : path
+    system : str
+        Short name, as in metrics.json; an earlier file of that name is replaced.
+    scores : float array (n, n)
+        Higher for the same speaker; kept in single precision.
+    threshold : float
+        From which on a pair is accepted, fixed without test data.
+    slope, offset : float
+        ``slope * score + offset`` is the log likelihood ratio (natural log), fixed without test data.
+    test : corpora.Corpus
+        The n utterances; the file keeps the corpus's name, the speakers, and each utterance's level, by which
+        other recordings are told apart.
+
+    Raises
+    ------
+    InputError
+        When the scores are not finite numbers (n, n), or cannot be written.
+    """
+    scores = np.asarray(scores, dtype=np.float32)
+    path = Path(folder) / "scores" / f"{system}.npz"
+    _check(path, scores, (threshold, slope, offset), len(test.speakers))
+    facts = {"threshold": float(threshold), "slope": float(slope), "offset": float(offset)}
+    facts |= {"corpus": test.name, "speakers": test.speakers, "levels": _levels(test)}
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, scores=scores, **facts)
+    return path
+
+
+def _levels(test):
+    return np.sqrt(np.mean(np.square(test.waveforms), axis=1))
+
+
+def _check(path, scores, facts, count):
+    if scores.shape != (count, count) or not np.isfinite(scores).all() or not np.isfinite(facts).all():
+        wrong = np.count_nonzero(~np.isfinite(scores)) + np.count_nonzero(~np.isfinite(facts))
+        raise InputError(
+            f"{path.name} has scores {scores.shape} for {count} utterances, and {wrong} numbers that are not "
+            "finite; expected a finite score for every two utterances"
+        )
+
+
+def load_scores(folder, test, refused=None):
+    """Every system's scores in FOLDER/scores, of a test set.
+
+    Parameters
+    ----------
+    folder : path
+    test : corpora.Corpus
+    refused : dict, optional
+        Takes the reason, one line, of each system whose file does not fit, and the others go on.
+
+    Returns
+    -------
+    dict of str to Scores
+        In the order of the names.
+
+    Raises
+    ------
+    InputError
+        Without `refused`: when a file is damaged, or of another corpus or other utterances, naming it.
+    """
+    systems = {}
+    for path in sorted((Path(folder) / "scores").glob("[!.]*.npz")):
+        try:
+            systems[path.stem] = _load(path, test)
+        except InputError as error:
+            if refused is None:
+                raise
+            refused[path.stem] = str(error)
+    return systems
+
+
+def _load(path, test):
+    again = f"; {COMMANDS.get(path.stem, 'the program that wrote it')} makes it anew"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            scores, levels = (file[name].astype(float) for name in ("scores", "levels"))
+            facts = [float(file[name]) for name in ("threshold", "slope", "offset")]
+            corpus, speakers = str(file["corpus"]), file["speakers"]
+    except Exception as error:  # a damaged archive surfaces as any kind of exception
+        reason = first_line(type(error).__name__, error)[:100]
+        raise InputError(f"{path.name} is not a whole file of scores ({reason}){again}") from error
+    same = corpus == test.name and np.array_equal(speakers, test.speakers)
+    if not same or not np.allclose(levels, _levels(test), rtol=1e-3):
+        found = f"{len(speakers)} utterances of {corpus}" + ", recorded otherwise" * same
+        expected = f"the {len(test.speakers)} of {test.name}"
+        raise InputError(f"{path.name} has {found}; expected {expected}{again}")
+    _check(path, scores, facts, len(speakers))
+    return Scores(scores, facts[0], Calibration(*facts[1:]), corpus, speakers)
+
+
+def calibration_of(verifier):
+    """The line from cosines to log likelihood ratios that a `models.Verifier` carries: a `Calibration`."""
+    from keras.ops import convert_to_numpy
+
+    offset, top = convert_to_numpy(verifier.scale(np.array([0, 1], dtype=np.float32))).tolist()
+    return Calibration(top - offset, offset)
+
+
+def missing(systems):
+    """A line for each known system that is not among `systems`, with the command that makes it."""
+    return [f"{name} is missing: {command}" for name, command in COMMANDS.items() if name not in systems]
+
+
+def add_rows(folder, rows):
+    """Write the rows of systems that FOLDER/metrics.json has no row of, on their corpus; returns their names.
+
+    A row that a system's own program has written knows more, its training time for one, and stays.
+    """
+    path = Path(folder) / "metrics.json"
+    try:
+        known = json.loads(path.read_text()) if path.exists() else {}
+        corpora = {name: row["corpus"] for name, row in known.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path.name} is not a JSON object with a row a system ({error})") from error
+    added = [name for name, row in rows.items() if corpora.get(name) != row["corpus"]]
+    for name in added:
+        metrics.write_row(folder, name, rows[name])
+    return added
+
+
+def within_folds(voices, folds, speakers):
+    """Scores of training speakers by encoders that never heard them.
+
+    Parameters
+    ----------
+    voices : sequence of arrays (utterances, dimensions)
+        Of an encoder each; number k has never heard the speakers of fold k.
+    folds, speakers : int arrays (utterances,)
+
+    Returns
+    -------
+    scores, labels : arrays (trials,)
+        Of all trials within the folds.
+    """
+    parts = []
+    for number, embeddings in enumerate(voices):
+        mine = folds == number
+        trials = pairs.all_trials(speakers[mine])
+        parts.append((metrics.cosine_scores(embeddings[mine])[trials.left, trials.right], trials.label))
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))

@@ -1,0 +1,192 @@
+"""Pictures of systems side by side: their scores, error curves, differences, and hard conditions."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.stats import norm
+
+from helpers import metrics
+from helpers.calibration import det_curve
+from helpers.judging import difference, interval, trial_scores
+from helpers.plotting import BLUE, GREEN, GREY, ORANGE
+
+NAMES = {"siamese_gru": "Siamese GRU", "published_recipe": "published recipe", "mfcc_lda": "MFCCs and LDA"}
+FIRST = {"siamese_gru": BLUE, "published_recipe": ORANGE, "mfcc_lda": GREEN}
+OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", GREY)  # Okabe and Ito's as well
+
+
+def named(system):
+    """A system's name in words."""
+    return NAMES.get(system, system.replace("_", " "))
+
+
+def colours(systems):
+    """A colour for each system, the same in every picture of a notebook."""
+    others = [system for system in systems if system not in FIRST]
+    return FIRST | {system: OTHERS[i % len(OTHERS)] for i, system in enumerate(others)}
+
+
+def matrices(systems, title=""):
+    """Every system as a picture: log likelihood ratios of all utterances with one another."""
+    figure, rows = plt.subplots(
+        1, len(systems), figsize=(3.1 * len(systems) + 0.8, 3.4), sharey=True, squeeze=False
+    )
+    for axes, (name, system) in zip(rows[0], systems.items(), strict=True):
+        image = axes.imshow(system.llr, vmin=-8, vmax=8, cmap="RdBu", interpolation="nearest")
+        axes.set(title=named(name), xlabel="utterance")
+    rows[0, 0].set_ylabel("utterance")
+    figure.colorbar(image, ax=rows, label="log likelihood ratio", extend="both", shrink=0.8)
+    figure.suptitle(title)
+    return figure
+
+
+def det_curves(systems, title=""):
+    """DET curves of several systems in one plot, a dot where each one's own threshold puts it.
+
+    Parameters
+    ----------
+    systems : dict of str to comparison.Scores
+    title : str
+    """
+    figure, axes = plt.subplots(figsize=(8, 5))
+    shades, ends = colours(systems), norm.ppf([0.0008, 0.7])
+    for name, system in systems.items():
+        scores, labels = trial_scores(system.scores, system.speakers)
+        accepted, rejected, x, y = det_curve(scores, labels)
+        at = np.searchsorted(metrics.error_rates(scores, labels)[0], system.threshold)
+        point = f"{named(name)}: {100 * accepted[at]:.0f} / {100 * rejected[at]:.0f} %"
+        axes.plot(x, y, color=shades[name])
+        dot = np.clip([x[at], y[at]], *ends)  # one far off is shown at the edge
+        axes.plot(*dot, "o", color=shades[name], markersize=8, label=point, clip_on=False)
+    axes.plot(ends, ends, color="0.8", linestyle="--", zorder=0)
+    start = ends[[0, 0]] + 0.04 * np.ptp(ends)
+    axes.text(*start, "equal errors", rotation=45, color="0.4", va="bottom", rotation_mode="anchor")
+    ticks = np.array([0.1, 0.5, 1, 2, 5, 10, 20, 40, 60])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(norm.ppf(ticks / 100), [f"{tick:g}" for tick in ticks])
+    axes.set(xlim=ends, ylim=ends, aspect="equal", title=title)
+    axes.set(xlabel="false acceptance (%)", ylabel="false rejection (%)")
+    axes.legend(
+        title="dot: at its own threshold\nfalse acceptance / false rejection", alignment="left",
+        loc="upper left", bbox_to_anchor=(1, 1),
+    )  # fmt: skip
+    return figure
+
+
+def whiskers(axes, rows, zero=False):
+    """Dots with intervals, one below the other.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    rows : sequence of (str, calibration.Difference or None, colour)
+        In per cent; without a difference, a heading.
+    zero : bool
+        Draw the line of no difference.
+    """
+    if zero:
+        axes.axvline(0, color="0.3", linewidth=1)
+    for y, (_, found, colour) in enumerate(rows):
+        if found is not None:
+            axes.plot([found.low, found.high], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
+            axes.plot(found.value, y, "o", color=colour)
+    axes.set_yticks(range(len(rows)), [label for label, *_ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="0.93")
+    axes.set_axisbelow(True)
+
+
+def verdict(found):
+    """A difference's colour: better, worse, or not to be told from none."""
+    return GREY if not found.real else BLUE if found.value < 0 else ORANGE
+
+
+def singles_and_differences(tables, column="eer", quantity="equal error rate (%)"):
+    """Each system's figure with its interval, and the difference of every two with the paired interval.
+
+    Parameters
+    ----------
+    tables : dict of str to pandas.DataFrame, of `judging.judge`
+    column, quantity : str
+        The figure, a rate, and what to call it.
+    """
+    shades, names = colours(tables), list(tables)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1.2 + 0.4 * max(3, len(names))))
+    singles = {name: interval(100 * table[column]) for name, table in tables.items()}
+    names.sort(key=lambda name: singles[name].value)
+    whiskers(left, [(named(name), singles[name], shades[name]) for name in names])
+    left.set(xlabel=quantity, ylabel="system", title="each by itself")
+    left.set_xlim(0, None)
+    rows = []
+    for i, ours in enumerate(names):
+        for theirs in names[i + 1 :]:
+            found = difference(100 * tables[ours][column], 100 * tables[theirs][column])
+            rows.append((f"{named(ours)} less\n{named(theirs)}", found, verdict(found)))
+    whiskers(right, rows, zero=True)
+    right.set(xlabel="difference (percentage points)", ylabel="two systems", title="two on the same speakers")
+    figure.suptitle("95 % intervals over speakers", fontsize="medium")
+    return figure
+
+
+def clouds(parts, quantity="equal error rate"):
+    """Two figures in each draw of the speakers: a dot a draw, and what either shows by itself.
+
+    Parameters
+    ----------
+    parts : dict of (str, str) to (ours, theirs)
+        Two names, and their figures in per cent: arrays (draws,) of the same draws, the first with every
+        speaker once. A panel each.
+    quantity : str
+    """
+    figure, rows = plt.subplots(1, len(parts), figsize=(4.6 * len(parts), 4.6), squeeze=False)
+    for axes, ((one, other), (ours, theirs)) in zip(rows[0], parts.items(), strict=True):
+        ours, theirs = np.asarray(ours), np.asarray(theirs)
+        ends = np.array([0, 1.05 * max(ours.max(), theirs.max())])
+        axes.fill_between(ends, ends, 0, color=BLUE, alpha=0.07, linewidth=0)
+        axes.plot(ends, ends, color="0.3", linewidth=1)
+        axes.plot(theirs[1:], ours[1:], ".", color=GREY, alpha=0.4, label="a draw of the speakers")
+        axes.plot(theirs[0], ours[0], "o", color="0.1", label="all speakers once")
+        edge, own = 0.012 * ends[1], {"color": ORANGE, "linewidth": 4, "solid_capstyle": "butt"}
+        axes.plot([edge, edge], interval(ours)[1:], **own, label="95 % interval by itself")
+        axes.plot(interval(theirs)[1:], [edge, edge], **own)
+        axes.text(0.96, 0.06, f"{one} is better", transform=axes.transAxes, ha="right", color=BLUE)
+        axes.set(xlabel=f"{other}: {quantity} (%)", ylabel=f"{one}: {quantity} (%)")
+        axes.set(xlim=ends, ylim=ends, aspect="equal")
+        found = difference(ours, theirs)
+        axes.set_title(f"{found.value:+.1f} points ({found.low:+.1f} to {found.high:+.1f})")
+    rows[0, 0].legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def hardships(panels, title=""):
+    """Equal error rates of systems where it gets harder, on one scale.
+
+    Parameters
+    ----------
+    panels : dict of str to (xlabel, places, curves)
+        `places` (conditions,) are numbers or names; `curves` a dict of systems to arrays (conditions, draws),
+        the first draw with every speaker once.
+    title : str
+    """
+    figure, rows = plt.subplots(2, (len(panels) + 1) // 2, figsize=(9.5, 6.6), sharey=True, squeeze=False)
+    legend = {}
+    for axes, (heading, (label, places, curves)) in zip(rows.flat, panels.items(), strict=False):
+        ticks = np.arange(len(places))
+        for i, (name, drawn) in enumerate(curves.items()):
+            value, low, high = np.transpose([interval(100 * each) for each in drawn])
+            x, shade = ticks + 0.08 * (i - (len(curves) - 1) / 2), colours(curves)[name]
+            bars = np.maximum([value - low, high - value], 0)
+            legend[named(name)] = axes.errorbar(x, np.maximum(value, 0.1), bars, color=shade, fmt="o-")
+        axes.set_xticks(ticks, places)
+        axes.set(xlabel=label, title=heading)
+        axes.set_yscale("log")  # a rise by a half looks the same everywhere
+        axes.set_yticks([1, 2, 5, 10, 20, 50], [1, 2, 5, 10, 20, 50], minor=False)
+        axes.minorticks_off()
+        axes.grid(axis="y", color="0.93")
+    for axes in rows[:, 0]:
+        axes.set_ylabel("equal error rate (%)")
+    for axes in list(rows.flat)[len(panels) :]:
+        axes.axis("off")
+    figure.legend(legend.values(), legend, loc="outside lower center", ncols=len(legend))
+    figure.suptitle(title)
+    return figure

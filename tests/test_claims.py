@@ -1,0 +1,136 @@
+"""The research's tables: read, and drawn."""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import InputError, claims
+from helpers.plotting import BLUE, GREY, ORANGE
+
+NOTHING = {"difference": np.nan, "low": np.nan, "high": np.nan}
+
+
+def idea(corpus, name, group, base, ends, eer=0.1):
+    found = NOTHING if ends is None else dict(zip(("difference", "low", "high"), ends, strict=True))
+    facts = {
+        "eer": eer,
+        "eer_enrol5": 0.05,
+        "eer_disturbed": 0.3,
+        "parameters": 91906,
+        "seconds": 29.6,
+        "seeds": 3,
+    }
+    return (
+        {"corpus": corpus, "idea": name, "group": group, "what": f"the {name} one", "base": base}
+        | found
+        | facts
+    )
+
+
+IDEAS = pd.DataFrame(
+    [
+        idea("one", "course", "course", "", None),
+        idea("one", "mel", "features", "course", (0.01, -0.01, 0.03), eer=0.11),
+        idea("one", "log", "features", "course", (-0.02, -0.03, -0.01), eer=0.08),
+        idea("one", "thin", "features", "mel", (0.04, 0.02, 0.05), eer=0.15),
+        idea("one", "lstm", "encoder", "course", (0.0, -0.01, 0.01)),
+        idea("two", "course", "course", "", None),
+        idea("two", "mel", "features", "course", (-0.03, -0.05, -0.01), eer=0.07),
+    ]
+)
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def test_results_are_read_and_refused_by_name(tmp_path):
+    path = tmp_path / "ideas.csv"
+    for content in (None, b"", b"\xff\xfe\x00"):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(
+            InputError, match=r"^ideas\.csv cannot be read \(.*\); make research DATA=\.\.\. writes it$"
+        ):
+            claims.load_results(path, ["eer"])
+    IDEAS.to_csv(path, index=False)
+    assert claims.load_results(path, ["corpus", "eer"])["eer"].tolist() == IDEAS["eer"].tolist()
+    with pytest.raises(InputError, match=r"ideas\.csv has no column seed, loss; make research"):
+        claims.load_results(path, ["corpus", "seed", "loss"])
+
+
+def test_a_forest_has_a_row_an_idea_and_a_panel_a_corpus():
+    figure = claims.forest(IDEAS, "features")
+    figure.canvas.draw()
+    one, two = figure.axes
+    assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
+    labels = [text.get_text().replace("\n", " ") for text in one.get_yticklabels()]
+    assert labels == [
+        *("compared with: the course one", "the log one", "the mel one"),
+        *("compared with: the mel one", "the thin one"),
+    ]
+    drawn = [(line.get_xdata().tolist(), line.get_color()) for line in one.lines[1:]]
+    assert drawn == [
+        (pytest.approx([-3, -1]), BLUE),
+        (pytest.approx([-2]), BLUE),
+        (pytest.approx([-1, 3]), GREY),
+        (pytest.approx([1]), GREY),
+        (pytest.approx([2, 5]), ORANGE),
+        (pytest.approx([4]), ORANGE),
+    ]
+    assert [line.get_ydata()[0] for line in two.lines[1:]] == [2, 2]
+    assert "percentage points" in one.get_xlabel()
+    assert one.get_ylabel() == "features"
+
+
+def test_the_table_is_sorted_and_in_per_cent():
+    table = claims.table(IDEAS)
+    assert table.index[:3].tolist() == [
+        ("one", "the log one"),
+        ("one", "the course one"),
+        ("one", "the lstm one"),
+    ]
+    assert table.loc[("one", "the log one")].tolist() == [
+        "8.0", "-2.0 (-3.0 to -1.0)", "5.0", "30.0", "91,906", "30", "3",
+    ]  # fmt: skip
+    assert table.loc[("one", "the course one"), "to its base"] == ""
+
+
+def test_a_dot_a_seed_over_the_number_of_speakers():
+    rows = [("one", n, seed, 0.2 - 0.001 * n + 0.01 * seed) for n in (5, 10, 50) for seed in (0, 1)]
+    table = pd.DataFrame(rows, columns=["corpus", "speakers", "seed", "eer"])
+    figure = claims.by_speakers(table)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    dots, mean = axes.lines
+    assert dots.get_ydata() == pytest.approx(100 * table["eer"])
+    assert mean.get_ydata() == pytest.approx([20, 19.5, 15.5])
+    assert axes.get_xscale() == "log"
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["5", "10", "50"]
+    assert axes.get_xlabel() == "training speakers"
+    assert axes.get_ylabel()
+
+
+def test_what_was_foretold_stands_beside_what_came():
+    rows = [
+        ("one", "siamese_gru", 0, 0.08, 0.09),
+        ("one", "mfcc_lda", 0, 0.12, 0.11),
+        ("two", "mfcc_lda", 0, 0.2, 0.1),
+    ]
+    table = pd.DataFrame(rows, columns=["corpus", "system", "seed", "held_out_eer", "eer"])
+    figure = claims.foretold(table)
+    figure.canvas.draw()
+    one, two = figure.axes
+    assert [axes.get_title() for axes in (one, two)] == ["one", "two"]
+    assert np.ravel(one.lines[0].get_data()) == pytest.approx([8, 9])
+    assert np.ravel(two.lines[0].get_data()) == pytest.approx([20, 10])
+    assert one.get_xlim() == one.get_ylim() == pytest.approx((0, 13.8))
+    assert "cross-validation" in one.get_xlabel()
+    assert [text.get_text() for text in one.get_legend().get_texts()] == ["Siamese GRU", "MFCCs and LDA"]
