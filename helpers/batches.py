@@ -79,6 +79,32 @@ def deal(speakers, folds, seed=0):
     return (np.random.default_rng(seed).permutation(len(names)) % folds)[index]
 
 
+def hold_out(speakers, count, seed=0):
+    """Keep some speakers aside.
+
+    Parameters
+    ----------
+    speakers : int array (utterances,)
+    count, seed : int
+
+    Returns
+    -------
+    bool array (utterances,)
+        True for the utterances of `count` speakers drawn at random.
+
+    Raises
+    ------
+    InputError
+        When fewer than two speakers would be kept aside, or fewer than two would be left.
+    """
+    names = np.unique(speakers)
+    if not 2 <= count <= len(names) - 2:
+        raise InputError(
+            f"{count} of {len(names)} speakers held out; expected at least 2 held out and 2 to learn from"
+        )
+    return np.isin(speakers, np.random.default_rng(seed).choice(names, size=count, replace=False))
+
+
 class SpeakerBatches:
     """Batches of P speakers with K utterances each, cropped and masked at random.
 

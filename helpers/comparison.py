@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers import InputError, first_line, metrics, pairs, replacing
+from helpers import InputError, first_line, metrics, replacing
 from helpers.calibration import Calibration
 
 # What makes the scores of a system that is missing.
@@ -164,25 +164,3 @@ def add_rows(folder, rows):
     for name in added:
         metrics.write_row(folder, name, rows[name])
     return added
-
-
-def within_folds(voices, folds, speakers):
-    """Scores of training speakers by encoders that never heard them.
-
-    Parameters
-    ----------
-    voices : sequence of arrays (utterances, dimensions)
-        Of an encoder each; number k has never heard the speakers of fold k.
-    folds, speakers : int arrays (utterances,)
-
-    Returns
-    -------
-    scores, labels : arrays (trials,)
-        Of all trials within the folds.
-    """
-    parts = []
-    for number, embeddings in enumerate(voices):
-        mine = folds == number
-        trials = pairs.all_trials(speakers[mine])
-        parts.append((metrics.cosine_scores(embeddings[mine])[trials.left, trials.right], trials.label))
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))

@@ -452,6 +452,29 @@ def test_committed_notebooks_are_executed_in_place_and_cleaned(project, capsys):
     assert path.read_bytes() == before
 
 
+def test_pictures_are_made_smaller_and_look_the_same(tmp_path):
+    import base64
+    import io
+
+    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().imshow(np.random.default_rng(0).normal(size=(50, 50)), cmap="RdBu")
+    figure.savefig(tmp_path / "picture.png")
+    png = base64.b64encode((tmp_path / "picture.png").read_bytes()).decode()
+    smaller = notebook_tools.lighter(png)
+    assert len(smaller) < 0.6 * len(png)
+    before, after = (plt.imread(io.BytesIO(base64.b64decode(each)))[..., :3] for each in (png, smaller))
+    assert before.shape == after.shape
+    assert np.abs(before - after).mean() < 0.01
+    assert notebook_tools.lighter(smaller) == smaller
+    new = nbformat.v4.new_output("display_data", data={"image/png": png, "text/plain": "<Figure>"})
+    cell = nbformat.v4.new_code_cell(outputs=[new])
+    cleaned = notebook_tools.clean(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs[0].data
+    assert cleaned == {"image/png": smaller, "text/plain": "<Figure>"}
+
+
 COURSE = sorted(PROJECT.glob("notebooks/0[1-5]_*.ipynb"))
 QUICK = ["-p", "epochs", "2", "-p", "encoders", "2", "-p", "batch_speakers", "6", "-p", "draws", "50"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import InputError
-from helpers.batches import Recipe, SpeakerBatches, deal
+from helpers.batches import Recipe, SpeakerBatches, deal, hold_out
 
 pytestmark = pytest.mark.backend
 
@@ -163,3 +163,28 @@ def test_batches_larger_than_the_data_are_refused(change):
         SpeakerBatches(numbered(LENGTHS), SPEAKERS, replace(COUNTING, **change))
     assert "\n" not in str(refusal.value)
     SpeakerBatches(numbered(LENGTHS), SPEAKERS, replace(COUNTING, batch_speakers=5))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_held_out_speakers_are_whole_and_as_many_as_asked(seed):
+    speakers = np.random.default_rng(seed).permutation(np.repeat([4, 8, 15, 16, 23, 42], [2, 3, 4, 5, 6, 7]))
+    aside = hold_out(speakers, 2, seed)
+    assert aside.dtype == bool
+    assert len(set(speakers[aside])) == 2
+    assert not set(speakers[aside]) & set(speakers[~aside])
+    np.testing.assert_array_equal(aside, hold_out(speakers, 2, seed))
+
+
+def test_held_out_speakers_are_drawn():
+    speakers = np.repeat(np.arange(6), 2)
+    drawn = {tuple(sorted(set(speakers[hold_out(speakers, 2, seed)]))) for seed in range(100)}
+    assert len(drawn) == 15
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 7, -1])
+def test_a_count_that_leaves_too_few_speakers_is_refused(count):
+    speakers = np.repeat(np.arange(6), 3)
+    with pytest.raises(InputError, match=f"{count} of 6 speakers held out; expected at least 2"):
+        hold_out(speakers, count)
+    for fits in (2, 4):
+        assert hold_out(speakers, fits).sum() == 3 * fits

@@ -166,23 +166,6 @@ def test_rows_of_a_system_s_own_program_stay(tmp_path):
             comparison.add_rows(tmp_path, rows)
 
 
-def test_within_folds_each_encoder_scores_those_it_never_heard():
-    folds = np.repeat([0, 1, 1, 0], 3)
-    voices = [VOICES, 2 * VOICES[:, ::-1] ** 3]
-    scores, labels = comparison.within_folds(voices, folds, SPEAKERS)
-    trials = pairs.all_trials(SPEAKERS)
-    inside = folds[trials.left] == folds[trials.right]
-    expected = np.where(
-        folds[trials.left] == 0, *(metrics.cosine_scores(v)[trials.left, trials.right] for v in voices)
-    )
-    found, wanted = (
-        sorted(zip(*both, strict=True))
-        for both in ((labels, scores), (trials.label[inside], expected[inside]))
-    )
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
-    assert len(comparison.within_folds(voices[:1], folds, SPEAKERS)[0]) == 15
-
-
 @pytest.mark.backend
 @pytest.mark.parametrize("built", [False, True])
 def test_a_verifier_s_calibration(built):

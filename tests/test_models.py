@@ -147,6 +147,21 @@ def test_bins_are_standardised_one_by_one():
     np.testing.assert_allclose(standard.std(axis=(0, 1)), 1, atol=1e-3)
 
 
+def test_frames_are_averaged_for_the_gru_the_last_one_alone(encoder):
+    frames = speech(2, 5)
+    expected = np.stack([frames[:, 0:2].mean(axis=1), frames[:, 2:4].mean(axis=1), frames[:, 4]], axis=1)
+    np.testing.assert_allclose(array(encoder.get_layer("slower")(frames)), expected, rtol=1e-5)
+
+
+def test_what_the_gru_sees_can_be_all_there_is():
+    plain = gru_encoder(speech(), bands=8, units=6, dimensions=5, shortcut=False, stride=1)
+    assert "slower" not in [layer.name for layer in plain.layers]
+    assert plain.get_layer("projection").kernel.shape == (2 * 6, 5)
+    assert embed(plain, speech(4)).shape == (4, 5)
+    both = gru_encoder(speech(), bands=8, units=6, dimensions=5)
+    assert both.get_layer("projection").kernel.shape == (2 * 6 + 2 * 8, 5)
+
+
 def test_dropout_only_while_training(encoder):
     spectrograms = speech()
     np.testing.assert_array_equal(embed(encoder, spectrograms), embed(encoder, spectrograms))
