@@ -63,7 +63,8 @@ def save_scores(folder, system, scores, threshold, slope, offset, test):
     InputError
         When the scores are not finite numbers (n, n), or cannot be written.
     """
-    scores = np.asarray(scores, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large is refused below
+        scores = np.asarray(scores, dtype=np.float32)
     path = Path(folder) / "scores" / f"{system}.npz"
     _check(path, scores, (threshold, slope, offset), len(test.speakers))
     facts = {"threshold": float(threshold), "slope": float(slope), "offset": float(offset)}

@@ -38,9 +38,7 @@ class FewPairLoss(BalancedPairLoss):
         rows = np.arange(logits.shape[0] or len(speakers))
         own = rows // self.utterances * self.utterances + (rows + 1) % self.utterances
         other = (rows + self.utterances) % len(rows)
-        missed, fooled = (
-            ops.sum(np.eye(len(rows), dtype="float32")[each] * logits, axis=1) for each in (own, other)
-        )
+        missed, fooled = (ops.sum(ops.one_hot(each, len(rows)) * logits, axis=1) for each in (own, other))
         return (ops.mean(ops.softplus(-missed)) + ops.mean(ops.softplus(fooled))) / 2
 
 
