@@ -23,7 +23,13 @@ PYTHONS = {
     minor for minor in range(9, 20) if f"3.{minor}.5" in SpecifierSet(PYPROJECT["project"]["requires-python"])
 }
 # Modules whose package has another name.
-PACKAGE = {"sklearn": "scikit-learn", "IPython": "ipython", "yaml": "pyyaml", "tensorflow": "tensorflow"}
+PACKAGE = {
+    "sklearn": "scikit-learn",
+    "IPython": "ipython",
+    "yaml": "pyyaml",
+    "PIL": "pillow",
+    "tensorflow": "tensorflow",
+}
 
 
 def test_every_entry_of_the_lock_is_pinned_once_with_hashes():
