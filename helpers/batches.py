@@ -16,6 +16,8 @@ class Recipe:
     ----------
     seed : int
         Settles the folds, first weights, batches and dropout.
+    learners : int, optional
+        Each encoder learns from at most so many speakers, drawn at random; from all by default.
     epochs : int
         An epoch draws as many utterances as there are.
     folds : int
@@ -36,6 +38,7 @@ class Recipe:
     """
 
     seed: int = 0
+    learners: int | None = None
     epochs: int = 20
     folds: int = 5
     encoders: int = 5

@@ -8,6 +8,7 @@ anew from all of them.
 
 import argparse
 import sys
+from collections import deque
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import PROJECT, InputError, channels, corpora, features, ideas, metrics, objectives, pairs
-from helpers import replacing, training
+from helpers import PROJECT, InputError, backends, channels, corpora, encoders, features, ideas, metrics
+from helpers import objectives, pairs, replacing, training
 from helpers.batches import Recipe
 from helpers.calibration import paired_difference
 
 RESULTS = PROJECT / "notebooks" / "results"
-COUNTS = (5, 10, 20, 30, 40)  # speakers that each encoder learns from, for the learning curve
 
 
 def run(corpus, idea, recipe):
@@ -41,18 +41,25 @@ def run(corpus, idea, recipe):
         `speakers` (utterances,); `held_out` (encoders, utterances); the embeddings of all utterances by each
         encoder, `clean` and `disturbed` (encoders, utterances, dimensions); `seconds`, `parameters`.
     """
-    spectrogram, kept = features.Spectrogram(**idea.get("spectrogram", {})), []
+    spectrogram = features.Spectrogram(**idea.get("spectrogram", {}))
+    weights = idea.get("objective", {"pairs": 1})
+    apart = 1 if "unshared" in weights else idea.get("encoder", {}).get("towers", 1)
     ingredients = training.Ingredients(
-        encoder=partial(ideas.encoder, **idea.get("encoder", {})),
-        objective=objectives.objective(idea.get("objective", {"pairs": 1})),
+        encoder=partial(encoders.encoder, **idea.get("encoder", {})),
+        objective=objectives.objective(weights, apart),
         copies=channels.copies(**idea.get("copies", {})),
         augment=channels.augmentation(idea["augment"]) if "augment" in idea else None,
     )
     recipe = replace(recipe, **idea.get("recipe", {}))
-    verifier, _ = training.train(
-        corpus, spectrogram, recipe, after_epoch=lambda _, folds: kept.append(folds), ingredients=ingredients
-    )
-    folds = kept[-1]
+    last, folds = deque(maxlen=idea.get("average", 1)), []
+
+    def keep(_, trained):
+        folds[:] = trained
+        last.append([fold.encoder.get_weights() for fold in trained])
+
+    verifier, _ = training.train(corpus, spectrogram, recipe, after_epoch=keep, ingredients=ingredients)
+    for fold, *weights in zip(folds, *last, strict=True):
+        fold.encoder.set_weights([np.mean(each, axis=0) for each in zip(*weights, strict=True)])
     result = {
         "corpus": corpus.name,
         "speakers": np.unique(corpus.speakers, return_inverse=True)[1],
@@ -62,9 +69,17 @@ def run(corpus, idea, recipe):
     }
     for name, waveforms in (("clean", corpus.waveforms), ("disturbed", channels.disturb(corpus.waveforms))):
         inputs = spectrogram(waveforms)
-        voices = [fold.encoder.predict(inputs, batch_size=256, verbose=0) for fold in folds]
-        result[name] = np.stack(voices)
+        result[name] = np.stack([embed(fold.encoder, inputs, idea.get("crops", 1)) for fold in folds])
     return result
+
+
+def embed(encoder, spectrograms, crops=1, share=0.7):
+    """Embeddings of whole spectrograms `(n, frames, bins)`, or the mean of those of some equal stretches."""
+    frames = spectrograms.shape[1] if crops == 1 else round(share * spectrograms.shape[1])
+    starts = np.linspace(0, spectrograms.shape[1] - frames, crops).astype(int)
+    parts = [spectrograms[:, start : start + frames] for start in starts]
+    mean = np.mean([encoder.predict(part, batch_size=256, verbose=0) for part in parts], axis=0)
+    return mean / np.linalg.norm(mean, axis=1, keepdims=True) if crops > 1 else mean
 
 
 def score(result, idea, condition="clean"):
@@ -82,13 +97,22 @@ def score(result, idea, condition="clean"):
     enrolled_scores, enrolled_labels : arrays (enrolled trials,)
     """
     parts, speakers = [], result["speakers"]
-    for held_out, embeddings in zip(result["held_out"], result[condition], strict=True):
+    for held_out, clean, other, embeddings in zip(
+        *(result[name] for name in ("held_out", "clean", "disturbed", condition)), strict=True
+    ):
         test, theirs = embeddings[held_out], speakers[held_out]
-        left, right = np.split(test, 2, axis=1) if idea.get("encoder", {}).get("unshared") else (test, test)
-        gram = left @ right.T
         trials, enrolled = pairs.all_trials(theirs), pairs.enrolments(theirs, 5)
         sides = theirs[trials.left], theirs[trials.right]
-        against = metrics.enrolled_scores(test, enrolled)
+        if "backend" in idea:  # a matrix of scores has no mean embedding; the mean score stands in for it
+            learnt = [clean[~held_out]] + [other[~held_out]] * idea.get("other_channels", 0)
+            whose = np.tile(speakers[~held_out], len(learnt))
+            gram = backends.BACKENDS[idea["backend"]](np.concatenate(learnt), whose, test)
+            against = gram[enrolled.enrolled, enrolled.test[:, None]].mean(axis=1)
+        else:
+            unshared = "unshared" in idea.get("objective", {})
+            left, right = np.split(test, 2, axis=1) if unshared else (test, test)
+            gram = left @ right.T
+            against = metrics.enrolled_scores(test, enrolled)
         parts.append((gram[trials.left, trials.right], trials.label, *sides, against, enrolled.label))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
@@ -125,6 +149,8 @@ def summary(results, draws=1000):
             clean, disturbed = zip(*(scored[corpus, idea, seed] for seed in seeds), strict=True)
             row = {"corpus": corpus, "idea": idea, "group": group, "what": what, "base": base}
             row |= {"seeds": len(seeds), "speakers": len(np.unique(clean[0][2]))}
+            learners = ideas.IDEAS[idea][3].get("recipe", {}).get("learners")
+            row["learners"] = learners or int(np.unique(runs[0]["speakers"][~runs[0]["held_out"][0]]).size)
             row["eer"] = np.mean([_rate(*each[:2]) for each in clean])
             row["eer_enrol5"] = np.mean([_rate(*each[4:]) for each in clean])
             row["eer_disturbed"] = np.mean([_rate(*each[:2]) for each in disturbed])
@@ -153,6 +179,9 @@ def write_table(out, table):
         _, name, seed = path.stem.rsplit("-", 2)
         if name in ideas.IDEAS:
             results[str(result["corpus"]), name, int(seed)] = result
+    for (corpus, base, seed), result in list(results.items()):
+        same = [name for name, idea in ideas.IDEAS.items() if idea[2] == base and "backend" in idea[3]]
+        results |= {(corpus, name, seed): result for name in same}
     found = summary(results)
     Path(table).parent.mkdir(parents=True, exist_ok=True)
     with replacing(table) as part:
@@ -179,7 +208,7 @@ def main(arguments=None):
         for seed in map(int, options.seeds.split(",")) if train else ():
             for name in options.ideas or ideas.IDEAS:
                 kept = out / f"{train.name}-{name}-{seed}.npz".replace("/", "_")
-                if not kept.exists():
+                if not kept.exists() and "backend" not in ideas.IDEAS[name][3]:
                     recipe = Recipe(seed=seed, encoders=options.encoders)
                     result = run(train, ideas.IDEAS[name][3], recipe)
                     with replacing(kept) as part, part.open("wb") as file:

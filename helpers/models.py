@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+import helpers.plda  # noqa: F401, saved verifiers hold one
 from helpers import InputError, first_line, replacing
 from helpers.features import Spectrogram
 
@@ -137,7 +138,7 @@ def joint_encoder(encoders):
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(together), name="encoders")
 
 
-def siamese_model(encoder, scale):
+def siamese_model(encoder, scale, plda=None):
     """Two spectrograms through one encoder: the chance that one person spoke both.
 
     Parameters
@@ -145,6 +146,8 @@ def siamese_model(encoder, scale):
     encoder : keras.Model
         Spectrograms to embeddings of length 1; used twice, so that the twins share every weight.
     scale : ScaledCosine
+    plda : plda.PLDA, optional
+        Compares the embeddings; their cosine by default.
 
     Returns
     -------
@@ -152,8 +155,9 @@ def siamese_model(encoder, scale):
         Two spectrograms `(batch, frames, bins)`, which may differ in frames, to probabilities `(batch, 1)`.
     """
     first, second = (keras.Input(encoder.input_shape[1:], name=name) for name in ("first", "second"))
-    cosine = layers.Dot(axes=1)([encoder(first), encoder(second)])
-    return keras.Model([first, second], layers.Activation("sigmoid")(scale(cosine)), name="siamese")
+    compare = plda or layers.Dot(axes=1)
+    score = compare([encoder(first), encoder(second)])
+    return keras.Model([first, second], layers.Activation("sigmoid")(scale(score)), name="siamese")
 
 
 def pair_logits(embeddings, scale):
@@ -210,18 +214,21 @@ class Verifier(keras.Model):
     ----------
     encoder : keras.Model
         Spectrograms to embeddings of length 1.
+    plda : plda.PLDA
+        Compares two embeddings.
     scale : ScaledCosine
+        From its scores to log likelihood ratios.
     spectrogram : features.Spectrogram
         The transform it was trained with.
     threshold : float
-        Cosine at and above which two utterances are taken for one speaker.
+        Score at and above which two utterances are taken for one speaker.
     facts : dict, optional
         How it was trained, as JSON values.
     """
 
-    def __init__(self, encoder, scale, spectrogram, threshold, facts=None, **kwargs):
+    def __init__(self, encoder, plda, scale, spectrogram, threshold, facts=None, **kwargs):
         super().__init__(**kwargs)
-        self.encoder, self.scale = encoder, scale
+        self.encoder, self.plda, self.scale = encoder, plda, scale
         self.spectrogram, self.threshold, self.facts = spectrogram, float(threshold), dict(facts or {})
         self.built = True  # its parts are
 
@@ -232,10 +239,31 @@ class Verifier(keras.Model):
         """Embeddings `(utterances, dimensions)` of length 1 of waveforms `(utterances, samples)`."""
         return self.encoder.predict(self.spectrogram(waveforms), batch_size=256, verbose=0)
 
+    def scores(self, embeddings, others=None):
+        """Scores `(n, m)` of embeddings `(n, dimensions)` with others, by default with each other."""
+        return self.plda.scores(embeddings, others)
+
+    def enrolled_scores(self, embeddings, trials):
+        """Scores of test utterances with the mean of the enrolled ones.
+
+        Parameters
+        ----------
+        embeddings : float array (utterances, dimensions)
+        trials : pairs.Enrolments
+
+        Returns
+        -------
+        float array (trials,)
+        """
+        _, first, which = np.unique(trials.enrolled, axis=0, return_index=True, return_inverse=True)
+        means = embeddings[trials.enrolled[first]].mean(axis=1)
+        return self.scores(means, embeddings)[which.ravel(), trials.test]
+
     def get_config(self):
         return {
             "name": self.name,
             "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "plda": keras.saving.serialize_keras_object(self.plda),
             "scale": keras.saving.serialize_keras_object(self.scale),
             "spectrogram": self.spectrogram.to_dict(),
             "threshold": self.threshold,
@@ -245,7 +273,7 @@ class Verifier(keras.Model):
     @classmethod
     def from_config(cls, config):
         config = dict(config)
-        for part in ("encoder", "scale"):
+        for part in ("encoder", "plda", "scale"):
             config[part] = keras.saving.deserialize_keras_object(config[part])
         config["spectrogram"] = Spectrogram.from_dict(config["spectrogram"])
         return cls(**config)

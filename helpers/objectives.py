@@ -189,18 +189,22 @@ class Weighted(keras.losses.Loss):
         return self.weight * self.loss.call(speakers, outputs)
 
 
-def objective(weights):
-    """An objective of `training.Ingredients`: the weighted sum of some by name."""
+def objective(weights, towers=1):
+    """An objective of `training.Ingredients`: the weighted sum of some by name.
+
+    Of embeddings of several towers side by side, each tower is taught by itself.
+    """
 
     def build(embeddings, recipe, speakers):
         outputs, losses = [], []
-        for name, weight in weights.items():
-            stack, loss = OBJECTIVES[name](recipe, speakers)
-            output = embeddings
-            for layer in stack:
-                output = layer(output)
-            outputs.append(output)
-            losses.append(Weighted(loss, weight))
+        for tower in ops.split(embeddings, towers, axis=-1) if towers > 1 else [embeddings]:
+            for name, weight in weights.items():
+                stack, loss = OBJECTIVES[name](recipe, speakers)
+                output = tower
+                for layer in stack:
+                    output = layer(output)
+                outputs.append(output)
+                losses.append(Weighted(loss, weight))
         return outputs, losses
 
     return build

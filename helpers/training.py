@@ -14,9 +14,10 @@ from helpers.augmentation import at_speed
 from helpers.batches import Recipe, SpeakerBatches, deal
 from helpers.calibration import calibrate
 from helpers.losses import BalancedPairLoss
-from helpers.metrics import cosine_scores, equal_error
+from helpers.metrics import equal_error
 from helpers.models import ScaledCosine, Verifier, gru_encoder, joint_encoder, pair_logits
 from helpers.pairs import all_trials
+from helpers.plda import PLDA
 from helpers.progress import Progress, fingerprint
 
 
@@ -107,12 +108,13 @@ def prepare(waveforms, speakers, spectrogram, recipe, ingredients=None):
     originals = np.stack(spectrograms[: len(speakers)])
     prepared = []
     for number in range(recipe.encoders):
-        apart = np.unique(speakers[fold == number])
-        kept = np.flatnonzero(~np.isin(labels % (speakers.max() + 1), apart))
+        others = np.unique(speakers[fold != number])
+        learners = np.random.default_rng([recipe.seed, number]).permutation(others)[: recipe.learners]
+        kept = np.flatnonzero(np.isin(labels % (speakers.max() + 1), learners))
         known = np.unique(labels[kept], return_inverse=True)[1]
         batches = SpeakerBatches([spectrograms[i] for i in kept], known, recipe, number)
         with keras.name_scope(f"encoder_{number}"):  # PyTorch's gradients need weights of different names
-            encoder = ingredients.encoder(originals[fold != number])
+            encoder = ingredients.encoder(originals[np.isin(speakers, learners)])
         encoder.name = f"encoder_{number}"
         inputs = keras.Input(encoder.input_shape[1:])
         objective = ingredients.objective(encoder(inputs), recipe, int(known.max()) + 1)
@@ -139,13 +141,14 @@ def draw(folds, number, augment=None):
     return spectrograms, labels
 
 
-def held_out_scores(voices, held_out, speakers):
+def held_out_scores(plda, voices, held_out, speakers):
     """Scores of all trials within each fold, by the encoder that never heard its speakers.
 
     Parameters
     ----------
-    voices : list of float arrays (utterances, dimensions)
-        All utterances by each encoder.
+    plda : plda.PLDA
+        Each encoder's part of it has never heard them either.
+    voices : float array (utterances, encoders * dimensions)
     held_out : list of bool arrays (utterances,)
         The utterances of the speakers that each encoder did not learn from.
     speakers : int array (utterances,)
@@ -157,10 +160,10 @@ def held_out_scores(voices, held_out, speakers):
         The speaker on either side of a trial.
     """
     parts = []
-    for embeddings, apart in zip(voices, held_out, strict=True):
+    for number, apart in enumerate(held_out):
         mine = speakers[apart]
         trials = all_trials(mine)
-        scores = cosine_scores(embeddings[apart])[trials.left, trials.right]
+        scores = plda.scores(voices[apart], encoder=number)[trials.left, trials.right]
         parts.append((scores, trials.label, mine[trials.left], mine[trials.right]))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
@@ -224,11 +227,12 @@ def train(
     model.optimizer.build(model.trainable_variables)
 
     design = re.sub(r'_\d+"', '"', model.to_json())  # without the numbers that Keras counts up as it names
-    drawn, _ = draw(folds, 0, ingredients.augment)
+    drawn, _ = draw(folds[:1], 0, ingredients.augment)
     parts = corpus.waveforms, corpus.speakers, recipe, spectrogram, keras.backend.backend(), design, *drawn
     progress = Progress(model, progress_file, fingerprint(*parts))
     unseen = [spectrograms[fold.held_out] for fold in folds]
     theirs = [speakers[fold.held_out] for fold in folds for _ in fold.outputs]
+    model.test_on_batch(unseen, theirs)  # builds the losses: built inside `fit`, TensorFlow traces it twice
     left = range(progress.epoch, recipe.epochs)
     for number in tqdm(left, initial=progress.epoch, total=recipe.epochs, unit="epoch", disable=not watched):
         inputs, labels = draw(folds, number, ingredients.augment)
@@ -244,10 +248,11 @@ def train(
             started = time.perf_counter()  # what is drawn or tested there is no training
 
     encoder = joint_encoder([fold.encoder for fold in folds])
-    voices = np.split(encoder.predict(spectrograms, batch_size=256, verbose=0), len(folds), axis=1)
-    scores, labels, *_ = held_out_scores(voices, [fold.held_out for fold in folds], speakers)
+    voices, held_out = encoder.predict(spectrograms, batch_size=256, verbose=0), [f.held_out for f in folds]
+    plda = PLDA(len(folds), voices.shape[1] // len(folds)).fit(voices, speakers, held_out)
+    scores, labels, *_ = held_out_scores(plda, voices, held_out, speakers)
     calibration = calibrate(scores, labels)
-    learnt = [variable for fold in folds for variable in fold.encoder.trainable_variables]
+    learnt = [variable for fold in folds for variable in fold.encoder.trainable_variables] + plda.weights
     facts = {
         "corpus": corpus.name,
         "backend": keras.backend.backend(),
@@ -260,4 +265,4 @@ def train(
     if progress_file is not None:
         Path(progress_file).unlink(missing_ok=True)
     scale = ScaledCosine(*calibration, name="calibration")
-    return Verifier(encoder, scale, spectrogram, calibration.threshold(), facts), progress.history
+    return Verifier(encoder, plda, scale, spectrogram, calibration.threshold(), facts), progress.history

@@ -10,6 +10,7 @@ import pytest
 from helpers import InputError, calibration, comparison, floor, metrics, models, pairs, published
 from helpers.corpora import Corpus
 from helpers.features import Spectrogram
+from helpers.plda import PLDA
 
 RNG = np.random.default_rng(0)
 SPEAKERS = np.repeat(np.arange(4), 3)
@@ -174,7 +175,7 @@ def test_a_verifier_s_calibration(built):
     if built:
         scale.build(())
         scale.w.assign(9.0)
-    verifier = models.Verifier(encoder, scale, Spectrogram(), 0.5)
+    verifier = models.Verifier(encoder, PLDA(1, 4), scale, Spectrogram(), 0.5)
     found = comparison.calibration_of(verifier)
     assert isinstance(found, calibration.Calibration)
     assert found == pytest.approx((9.0 if built else 12.5, -6.25))

@@ -1,11 +1,14 @@
 """The research: ideas that build, runs that are kept, and a table whose figures are those of the scores."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import corpora, experiments, ideas, metrics, models, pairs
+from helpers import backends, corpora, encoders, experiments, ideas, metrics, models, objectives, pairs
+from helpers import training
 from helpers.batches import Recipe
 
 RNG = np.random.default_rng(0)
@@ -14,7 +17,7 @@ SPECTROGRAMS = RNG.normal(size=(6, 9, 65)).astype("float32")
 
 def test_the_default_encoder_is_the_courses():
     keras.utils.set_random_seed(3)
-    ours = ideas.encoder(SPECTROGRAMS)
+    ours = encoders.encoder(SPECTROGRAMS)
     keras.utils.set_random_seed(3)
     course = models.gru_encoder(SPECTROGRAMS)
     np.testing.assert_allclose(
@@ -24,7 +27,7 @@ def test_the_default_encoder_is_the_courses():
 
 def test_the_plain_encoder_is_the_one_that_notebook_04_begins_with():
     keras.utils.set_random_seed(3)
-    plain = ideas.encoder(SPECTROGRAMS, **ideas.PLAIN["encoder"])
+    plain = encoders.encoder(SPECTROGRAMS, **ideas.PLAIN["encoder"])
     keras.utils.set_random_seed(3)
     theirs = models.gru_encoder(SPECTROGRAMS, shortcut=False, stride=1)
     np.testing.assert_allclose(
@@ -39,15 +42,26 @@ def test_ideas_build_and_stay_comparable(name):
     assert what
     assert base in ideas.IDEAS or name in ("course", "plain")
     assert bool(group) == bool(base)
-    assert set(changes) <= {"spectrogram", "recipe", "encoder", "objective", "copies", "augment"}
+    parts = {
+        "spectrogram",
+        "recipe",
+        "encoder",
+        "objective",
+        "copies",
+        "augment",
+        "average",
+        "crops",
+        "backend",
+    }
+    assert set(changes) <= parts
     Recipe(**changes.get("recipe", {}))
-    encoder = ideas.encoder(SPECTROGRAMS, **changes.get("encoder", {}))
+    encoder = encoders.encoder(SPECTROGRAMS, **changes.get("encoder", {}))
     for frames in (4, 9):
         assert np.isfinite(encoder.predict(SPECTROGRAMS[:, :frames], verbose=0)).all()
 
 
 def test_attention_is_over_time():
-    layer = ideas.AttentivePooling()
+    layer = encoders.AttentivePooling()
     frames = RNG.normal(size=(3, 7, 4)).astype("float32")
     whole = np.array(keras.ops.convert_to_numpy(layer(frames)))
     alone = np.array(keras.ops.convert_to_numpy(layer(frames[1:2])))
@@ -61,7 +75,7 @@ def test_attention_is_over_time():
 
 
 def test_the_cepstrum_is_the_cosine_transform_standardised():
-    layer = ideas.CepstralBands(3, 20)
+    layer = encoders.CepstralBands(3, 20)
     layer(SPECTROGRAMS)
     layer.adapt(SPECTROGRAMS)
     bins = np.arange(65)
@@ -108,7 +122,7 @@ def test_only_trials_within_a_fold_are_scored_by_its_encoder():
 def test_unshared_encoders_are_scored_side_against_side():
     made = result(0.5)
     made["clean"] = np.concatenate([made["clean"], -made["clean"]], axis=-1)
-    scores = experiments.score(made, {"encoder": {"unshared": True}})[0]
+    scores = experiments.score(made, {"objective": {"unshared": 1}})[0]
     np.testing.assert_allclose(scores, -experiments.score(result(0.5), {})[0], atol=1e-6)
 
 
@@ -165,3 +179,64 @@ def test_an_unknown_idea_is_refused_in_one_line(tmp_path, capsys):
     assert experiments.main(["no_such", "--data", "x", "--out", str(tmp_path / "o")]) == 1
     assert "no idea is called no_such" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+def test_the_mean_of_some_crops_is_an_embedding():
+    encoder = encoders.encoder(SPECTROGRAMS)
+    whole = experiments.embed(encoder, SPECTROGRAMS)
+    np.testing.assert_allclose(whole, encoder.predict(SPECTROGRAMS, verbose=0), atol=1e-6)
+    two = experiments.embed(encoder, SPECTROGRAMS, crops=2)
+    ends = [encoder.predict(part, verbose=0) for part in (SPECTROGRAMS[:, :6], SPECTROGRAMS[:, -6:])]
+    mean = sum(ends) / np.linalg.norm(sum(ends), axis=1, keepdims=True)
+    np.testing.assert_allclose(two, mean, atol=1e-6)
+
+
+def test_towers_are_taught_apart():
+    encoder = encoders.encoder(SPECTROGRAMS, towers=2, dimensions=5)
+    assert encoder.output_shape == (None, 10)
+    outputs, losses = objectives.objective({"pairs": 1}, towers=2)(encoder.outputs[0], Recipe(), 6)
+    assert len(outputs) == len(losses) == 2
+    logits = keras.Model(encoder.inputs, outputs).predict(SPECTROGRAMS, verbose=0)
+    voices = encoder.predict(SPECTROGRAMS, verbose=0)
+    for part, found in zip(np.split(voices, 2, axis=1), logits, strict=True):
+        np.testing.assert_allclose(found, 10 * part @ part.T - 5, atol=1e-4)
+
+
+def test_averaged_weights_are_those_of_the_last_epochs(monkeypatch):
+    """With a training that sets the weights to the epoch's number, the mean of the last two of three."""
+    encoder = encoders.encoder(SPECTROGRAMS)
+    corpus = corpora.Corpus("made up", np.zeros((6, 5000)), np.repeat([0, 1, 2], 2), pd.DataFrame())
+
+    def train(corpus, spectrogram, recipe, after_epoch, ingredients):
+        fold = training.Fold(encoder, None, corpus.speakers == 0, None, [], [])
+        for number in (1, 2, 3):
+            encoder.set_weights([np.full_like(weight, number) for weight in encoder.get_weights()])
+            after_epoch({}, [fold])
+        return SimpleNamespace(facts={"train_seconds": 1.0}), {}
+
+    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(experiments.features, "Spectrogram", lambda: lambda waveforms: SPECTROGRAMS)
+    experiments.run(corpus, {"average": 2}, Recipe())
+    assert all(np.allclose(weight, 2.5) for weight in encoder.get_weights())
+    experiments.run(corpus, {}, Recipe())
+    assert all(np.allclose(weight, 3) for weight in encoder.get_weights())
+
+
+def test_a_backend_scores_the_embeddings_of_its_base():
+    made = result(0.5)
+    speakers, second = made["speakers"], made["held_out"][1]
+    clean, other = made["clean"][1], made["disturbed"][1]
+    both = np.concatenate([clean[~second], other[~second]])
+    for settings, learnt in (({}, clean[~second]), ({"other_channels": 1}, both)):
+        whose = np.resize(speakers[~second], len(learnt))
+        for condition, test in (("clean", clean), ("disturbed", other)):  # what is learnt stays the same
+            found = experiments.score(made, {"backend": "plda"} | settings, condition)
+            matrix, trials = backends.plda(learnt, whose, test[second]), pairs.all_trials(speakers[second])
+            np.testing.assert_allclose(found[0][-len(trials.label) :], matrix[trials.left, trials.right])
+
+
+def test_backends_are_in_the_table_without_a_run(tmp_path):
+    np.savez(tmp_path / "made-course-0.npz", **result(0.5))
+    table = experiments.write_table(tmp_path, tmp_path / "ideas.csv").set_index("idea")
+    assert set(table.index) == {"course", "plda_channels", *backends.BACKENDS}
+    assert (table["learners"] == 5).all()

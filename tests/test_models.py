@@ -25,6 +25,8 @@ from helpers.models import (
     save_verifier,
     siamese_model,
 )
+from helpers.pairs import enrolments
+from helpers.plda import PLDA
 
 pytestmark = pytest.mark.backend
 
@@ -57,7 +59,16 @@ def scale():
 def verifier(encoder, scale):
     scale.build(())
     scale.w.assign(7.5)
-    return Verifier(encoder, scale, FEATURES, 0.4375, FACTS)
+    return Verifier(encoder, PLDA(1, 5).fit(*known(5)), scale, FEATURES, 0.4375, FACTS)
+
+
+def known(dimensions, encoders=1):
+    """Voices, their speakers, and which are held out from each encoder: none."""
+    rng, speakers = np.random.default_rng(5), np.repeat(np.arange(8), 4)
+    voices = rng.normal(size=(8, dimensions * encoders))[speakers] + rng.normal(
+        size=(32, dimensions * encoders)
+    )
+    return voices, speakers, [speakers < 0] * encoders
 
 
 def array(tensor):
@@ -297,16 +308,31 @@ def test_several_encoders_keep_their_weights(three):
 
 
 def test_several_encoders_survive_the_disk(three, tmp_path):
-    verifier = Verifier(joint_encoder(three), ScaledCosine(7.5, -3.0, name="calibration"), FEATURES, 0.4)
+    scale = ScaledCosine(7.5, -3.0, name="calibration")
+    verifier = Verifier(joint_encoder(three), PLDA(3, 5).fit(*known(5, 3)), scale, FEATURES, 0.4)
     save_verifier(verifier, tmp_path / "v.keras")
     loaded = load_verifier(tmp_path / "v.keras", FEATURES)
     for samples in (200, 400):  # another number of frames
         waveforms = np.random.default_rng(1).uniform(-0.5, 0.5, (4, samples)).astype(np.float32)
-        np.testing.assert_array_equal(loaded.embed(waveforms), verifier.embed(waveforms))
+        voices = loaded.embed(waveforms)
+        np.testing.assert_array_equal(voices, verifier.embed(waveforms))
+        np.testing.assert_array_equal(loaded.scores(voices), verifier.scores(voices))
     np.testing.assert_allclose(array(loaded.scale(np.float32([0.4, 1.0]))), [0, 4.5], atol=1e-5)
     assert loaded.encoder.count_params() == verifier.encoder.count_params()
-    chances = siamese_model(loaded.encoder, loaded.scale).predict([speech(3), speech(3, 14)], verbose=0)
+    siamese = siamese_model(loaded.encoder, loaded.scale, loaded.plda)
+    chances = siamese.predict([speech(3), speech(3, 14)], verbose=0)
     assert chances.shape == (3, 1)
+
+
+def test_enrolled_voices_are_their_mean(verifier):
+    voices, speakers, _ = known(5)
+    trials = enrolments(speakers, 3)
+    found = verifier.enrolled_scores(voices, trials)
+    for index in (0, 7, len(found) - 1):
+        mean = voices[trials.enrolled[index]].mean(axis=0)
+        expected = verifier.scores(mean[None], voices[trials.test[index]][None]).item()
+        assert found[index] == pytest.approx(expected)
+    assert len(found) == len(trials.label)
 
 
 # ---- cuDNN -------------------------------------------------------------------------------------------------
@@ -371,9 +397,9 @@ def test_the_loaded_model_can_be_used_in_all_ways(verifier, tmp_path):
     save_verifier(verifier, tmp_path / "v.keras")
     loaded = load_verifier(tmp_path / "v.keras")
     a, b = speech(3, seed=1), speech(3, seed=2)
-    expected = siamese_model(verifier.encoder, verifier.scale).predict([a, b], verbose=0)
+    expected = siamese_model(verifier.encoder, verifier.scale, verifier.plda).predict([a, b], verbose=0)
     np.testing.assert_array_equal(
-        siamese_model(loaded.encoder, loaded.scale).predict([a, b], verbose=0), expected
+        siamese_model(loaded.encoder, loaded.scale, loaded.plda).predict([a, b], verbose=0), expected
     )
     assert cudnn_obstacles(loaded.encoder.get_layer("gru")) == []
 

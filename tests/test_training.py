@@ -22,6 +22,7 @@ from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
 from helpers.models import ScaledCosine, Verifier, drawn_seed, pair_logits
 from helpers.pairs import all_trials
+from helpers.plda import PLDA
 from helpers.training import Ingredients, draw, held_out_scores, prepare, train
 
 pytestmark = pytest.mark.backend
@@ -127,6 +128,23 @@ def test_held_out_speakers_and_their_copies_never_enter_a_batch(folds):
         assert set(batches.speakers) == set(range(2 * len(set(names))))  # a class for each, none to spare
 
 
+def test_an_encoder_may_learn_from_fewer_speakers(folds):
+    _, spectrograms, speakers = folds
+    some = untrained(replace(QUICK, learners=4))[0]
+    for few, full in zip(some, folds[0], strict=True):
+        count = len(few.batches.spectrograms) // 2
+        assert len(set(few.batches.speakers)) == 8  # four, and their copies at another speed
+        np.testing.assert_array_equal(few.held_out, full.held_out)
+        learnt = [
+            np.flatnonzero((spectrograms == each).all(axis=(1, 2)))[0]
+            for each in few.batches.spectrograms[:count]
+        ]
+        assert len(set(speakers[learnt])) == 4
+        assert not few.held_out[learnt].any()
+        mean = few.encoder.get_layer("standardise").mean
+        np.testing.assert_allclose(array(mean).ravel(), spectrograms[learnt].mean(axis=(0, 1)), atol=1e-4)
+
+
 def test_folds_share_their_spectrograms(folds):
     folds, spectrograms, _ = folds
     kept = {id(spectrogram) for fold in folds for spectrogram in fold.batches.spectrograms}
@@ -187,19 +205,25 @@ def test_augmentation_is_drawn_anew_for_each_epoch_and_fold(folds):
     assert not set(added(other, 0)) & set(numbers.ravel())
 
 
+def alone(voices, speakers, held_out):
+    """All scores by a PLDA fitted to the voices of one encoder that are not held out."""
+    return PLDA(1, voices.shape[1]).fit(voices, speakers, [held_out]).scores(voices)
+
+
 def test_held_out_scores_are_of_all_trials_within_folds(folds):
     folds, spectrograms, speakers = folds
-    voices = [3 * embed(fold.encoder, spectrograms) for fold in folds]  # of any length: cosines are compared
-    held_out = [fold.held_out for fold in folds]
-    scores, labels, first, second = held_out_scores(voices, held_out, speakers)
+    parts = [embed(fold.encoder, spectrograms) for fold in folds]
+    voices, held_out = np.concatenate(parts, axis=1), [fold.held_out for fold in folds]
+    plda = PLDA(2, 8).fit(voices, speakers, held_out)
+    scores, labels, first, second = held_out_scores(plda, voices, held_out, speakers)
     assert len(scores) == 30 * 29 // 2 + 25 * 24 // 2
     np.testing.assert_array_equal(labels, first == second)
     start = 0
-    for theirs, apart in zip(voices, held_out, strict=True):
-        unit, mine = theirs[apart] / 3, speakers[apart]
-        trials = all_trials(mine)
+    for theirs, apart in zip(parts, held_out, strict=True):
+        mine, trials = speakers[apart], all_trials(speakers[apart])
         part = slice(start, start + len(trials.label))
-        np.testing.assert_allclose(scores[part], (unit @ unit.T)[trials.left, trials.right], atol=1e-5)
+        matrix = alone(theirs, speakers, apart)[np.ix_(apart, apart)]
+        np.testing.assert_allclose(scores[part], matrix[trials.left, trials.right], rtol=1e-3, atol=1e-3)
         np.testing.assert_array_equal(first[part], mine[trials.left])
         np.testing.assert_array_equal(second[part], mine[trials.right])
         start = part.stop
@@ -248,7 +272,8 @@ def test_facts_are_those_of_the_run(unbroken):
     assert verifier.spectrogram == FEATURES
     assert (facts["corpus"], facts["backend"]) == ("tones", keras.backend.backend())
     assert facts["speakers_train"] == 11
-    assert facts["parameters"] == sum(int(np.prod(w.shape)) for w in verifier.encoder.trainable_weights) + 2
+    learnt = verifier.encoder.trainable_weights + verifier.plda.weights
+    assert facts["parameters"] == sum(int(np.prod(weight.shape)) for weight in learnt) + 2
     assert facts["train_seconds"] > 0
     assert Recipe(**facts["recipe"]) == QUICK
 
@@ -268,7 +293,7 @@ def held_out_trials(run):
     parts = []
     for fold in run.folds:
         voices, trials = embed(fold.encoder, run.spectrograms), all_trials(run.speakers[fold.held_out])
-        scores = (voices @ voices.T)[np.ix_(fold.held_out, fold.held_out)]
+        scores = alone(voices, run.speakers, fold.held_out)[np.ix_(fold.held_out, fold.held_out)]
         parts.append((scores[trials.left, trials.right], trials.label))
     return map(np.concatenate, zip(*parts, strict=True))
 
@@ -368,6 +393,7 @@ def test_two_objectives_teach_one_encoder():
     expected = np.mean(pair_losses) + np.mean(class_losses)
     assert run.history["val_loss"][-1] == pytest.approx(expected, rel=1e-4)
     weights = [weight for fold in run.folds for weight in fold.encoder.trainable_weights]
+    weights += run.verifier.plda.weights
     assert run.facts["parameters"] == sum(int(np.prod(weight.shape)) for weight in weights) + 2
 
 
@@ -492,7 +518,7 @@ def test_other_settings_and_ingredients_are_other_runs(monkeypatch):
 def test_real_speech_keeps_its_numbers(real_speech):
     known, unknown = corpora.load_course(real_speech / "course-format")
     verifier, _ = train(known, Spectrogram(), Recipe(encoders=1))
-    scores = metrics.cosine_scores(verifier.embed(unknown.waveforms))
+    scores = verifier.scores(verifier.embed(unknown.waveforms))
     row = metrics.evaluate(scores, unknown.speakers, verifier.threshold, draws=10)
     assert row["trials"] == 19_900
     assert row["accuracy"] > 0.90
