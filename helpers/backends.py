@@ -60,9 +60,10 @@ def score_norm(learnt, speakers, test, nearest=20):
     """
     cohort = np.stack([learnt[speakers == name].mean(axis=0) for name in np.unique(speakers)])
     cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
-    likest = np.sort(test @ cohort.T, axis=1)[:, -nearest:]
+    unit = test / np.linalg.norm(test, axis=1, keepdims=True)
+    likest = np.sort(unit @ cohort.T, axis=1)[:, -nearest:]
     centre, spread = likest.mean(axis=1), likest.std(axis=1)
-    scores = cosine_scores(test)
+    scores = unit @ unit.T
     return ((scores - centre[:, None]) / spread[:, None] + (scores - centre) / spread) / 2
 
 

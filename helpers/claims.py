@@ -105,20 +105,35 @@ def table(tested):
     return pd.DataFrame(rows).set_index(["corpus", "idea"])
 
 
-def by_speakers(table):
-    """Equal error rate over the number of training speakers, a dot a seed; `table` as in speakers.csv."""
+def by_speakers(tested):
+    """Equal error rate over the number of speakers learnt from; whiskers are of the difference from the most.
+
+    Parameters
+    ----------
+    tested : pandas.DataFrame
+        As ideas.csv: the ideas of the group "speakers", and what they are compared with.
+    """
     figure, axes = plt.subplots(figsize=(7, 3.6))
+    ticks = set()
     for (corpus, rows), colour in zip(
-        table.groupby("corpus", sort=False), (BLUE, ORANGE, GREEN), strict=False
+        tested.groupby("corpus", sort=False), (BLUE, ORANGE, GREEN), strict=False
     ):
-        means = 100 * rows.groupby("speakers")["eer"].mean()
-        axes.plot(rows["speakers"], 100 * rows["eer"], ".", color=colour, alpha=0.6)
-        axes.plot(means.index, means, color=colour, label=corpus)
-    ticks = sorted(set(table["speakers"]))
+        fewer = rows[rows["group"] == "speakers"].sort_values("learners")
+        base = rows[rows["idea"].isin(fewer["base"])]
+        if len(fewer):
+            whole = base["eer"].item()
+            ends = 100 * (whole + fewer[["low", "high"]].to_numpy().T)
+            axes.plot([fewer["learners"]] * 2, ends, color=colour, alpha=0.5, linewidth=4)
+            curve = pd.concat([fewer, base])
+            axes.plot(curve["learners"], 100 * curve["eer"], "o-", color=colour, label=corpus)
+            ticks |= set(curve["learners"])
     axes.set_xscale("log")
-    axes.set_xticks(ticks, ticks)
+    axes.set_xticks(sorted(ticks), sorted(ticks))
     axes.minorticks_off()
-    axes.set(xlabel="training speakers", ylabel="equal error rate (%)", title="a dot a seed, lines are means")
+    axes.set(xlabel="speakers learnt from", ylabel="equal error rate (%)")
+    axes.set_title(
+        "as many steps for each; whiskers: 95 % of the difference from the most speakers", fontsize=10
+    )
     axes.set_ylim(0, None)
     axes.legend()
     return figure

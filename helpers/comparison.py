@@ -138,7 +138,7 @@ def _load(path, test):
 
 
 def calibration_of(verifier):
-    """The line from cosines to log likelihood ratios that a `models.Verifier` carries: a `Calibration`."""
+    """The line from its PLDA's scores to log likelihood ratios that a `models.Verifier` carries."""
     from keras.ops import convert_to_numpy
 
     offset, top = convert_to_numpy(verifier.scale(np.array([0, 1], dtype=np.float32))).tolist()

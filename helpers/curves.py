@@ -78,7 +78,7 @@ def voice_maps(maps, speakers):
     return figure
 
 
-def score_histograms(parts, labels, threshold=None, title=""):
+def score_histograms(parts, labels, threshold=None, title="", kind="cosine similarity"):
     """How target and impostor scores are spread, one panel a set of scores.
 
     Parameters
@@ -86,30 +86,32 @@ def score_histograms(parts, labels, threshold=None, title=""):
     parts : dict of str to array (trials,)
     labels : int array (trials,)
     threshold : float, optional
-    title : str
+    title, kind : str
+        `kind` names the scores.
     """
     figure, rows = plt.subplots(1, len(parts), figsize=(8, 3.2), squeeze=False, sharex=True)
-    edges = np.linspace(min(map(np.min, parts.values())), 1, 60)
+    lowest, highest = (function(list(parts.values())) for function in (np.min, np.max))
+    edges = np.linspace(lowest, highest, 60)
     for axes, (name, scores) in zip(rows[0], parts.items(), strict=True):
-        for label, colour, kind in ((0, ORANGE, "different speakers"), (1, BLUE, "same speaker")):
-            axes.hist(scores[labels == label], edges, density=True, alpha=0.6, color=colour, label=kind)
+        for label, colour, who in ((0, ORANGE, "different speakers"), (1, BLUE, "same speaker")):
+            axes.hist(scores[labels == label], edges, density=True, alpha=0.6, color=colour, label=who)
         if threshold is not None:
             axes.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.2f}")
-        axes.set(xlabel="cosine similarity", ylabel="density", title=name)
+        axes.set(xlabel=kind, ylabel="density", title=name)
     rows[0, -1].legend()
     figure.suptitle(title)
     return figure
 
 
 def similarity_matrix(scores, speakers, title=""):
-    """Cosine of every utterance with every other, the speakers as blocks along the diagonal."""
+    """Log likelihood ratio of every utterance with every other, the speakers as blocks along the diagonal."""
     figure, axes = plt.subplots(figsize=(6.2, 5.4))
-    image = axes.imshow(scores, vmin=-0.5, vmax=1, cmap="cividis", interpolation="nearest")
+    image = axes.imshow(scores, vmin=-8, vmax=8, cmap="cividis", interpolation="nearest")
     names, starts = np.unique(speakers, return_index=True)
     axes.set_xticks(starts - 0.5, names, fontsize=7)
     axes.set_yticks(starts - 0.5, names, fontsize=7)
     axes.set(xlabel="utterances, marked where a speaker begins", ylabel="utterances", title=title)
-    figure.colorbar(image, label="cosine similarity")
+    figure.colorbar(image, label="log likelihood ratio", extend="both")
     return figure
 
 

@@ -7,6 +7,7 @@ anew from all of them.
 """
 
 import argparse
+import json
 import sys
 from collections import deque
 from dataclasses import replace
@@ -103,11 +104,14 @@ def score(result, idea, condition="clean"):
         test, theirs = embeddings[held_out], speakers[held_out]
         trials, enrolled = pairs.all_trials(theirs), pairs.enrolments(theirs, 5)
         sides = theirs[trials.left], theirs[trials.right]
-        if "backend" in idea:  # a matrix of scores has no mean embedding; the mean score stands in for it
+        if "backend" in idea:
             learnt = [clean[~held_out]] + [other[~held_out]] * idea.get("other_channels", 0)
             whose = np.tile(speakers[~held_out], len(learnt))
-            gram = backends.BACKENDS[idea["backend"]](np.concatenate(learnt), whose, test)
-            against = gram[enrolled.enrolled, enrolled.test[:, None]].mean(axis=1)
+            _, first, which = np.unique(enrolled.enrolled, axis=0, return_index=True, return_inverse=True)
+            means = test[enrolled.enrolled[first]].mean(axis=1)
+            both = np.concatenate([test, means])
+            gram = backends.BACKENDS[idea["backend"]](np.concatenate(learnt), whose, both)
+            against = gram[len(test) + which.ravel(), enrolled.test]
         else:
             unshared = "unshared" in idea.get("objective", {})
             left, right = np.split(test, 2, axis=1) if unshared else (test, test)
@@ -189,14 +193,39 @@ def write_table(out, table):
     return found
 
 
+def write_seeds(folders, table):
+    """What cross-validation foretold beside what the test file said, from the metrics.json of batch runs.
+
+    Raises
+    ------
+    InputError
+        When a folder has no metrics.json with a row that holds both.
+    """
+    columns = ["corpus", "system", "seed", "held_out_eer", "eer", "accuracy", "eer_enrol5", "cllr"]
+    rows = []
+    for folder in folders:
+        try:
+            known = json.loads((Path(folder) / "metrics.json").read_text())
+            rows += [row | {"system": system} for system, row in known.items() if "held_out_eer" in row]
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{folder} has no metrics.json of a batch run ({error})") from error
+    if not rows:
+        raise InputError("no metrics.json has a row with held_out_eer; notebooks 04 and 05 write it")
+    found = pd.DataFrame(rows).reindex(columns=columns).sort_values(columns[:3])
+    with replacing(table) as part:
+        found.to_csv(part, index=False, float_format="%.5g")
+    return found
+
+
 def main(arguments=None):
-    """Run ideas by name, or all, and write the table."""
+    """Run ideas by name, or all, and write the tables."""
     parser = argparse.ArgumentParser(prog="python -m helpers.experiments")
     parser.add_argument("ideas", nargs="*", help=f"of {', '.join(ideas.IDEAS)} (default: all)")
     parser.add_argument("--data", help="folder with trs.pkl; without it, only the table is written")
     parser.add_argument("--out", required=True, help="folder where runs are kept")
     parser.add_argument("--seeds", default="0", help="comma-separated")
     parser.add_argument("--encoders", type=int, default=5, help="folds that are trained and scored")
+    parser.add_argument("--tested", nargs="+", default=(), help="folders of batch runs: writes seeds.csv too")
     options = parser.parse_args(arguments)
     try:
         unknown = sorted(set(options.ideas) - set(ideas.IDEAS))
@@ -216,6 +245,8 @@ def main(arguments=None):
                     rate = _rate(*score(result, ideas.IDEAS[name][3])[:2])
                     print(f"{train.name}, {name}, seed {seed}: EER {100 * rate:.2f} %", flush=True)
         write_table(out, RESULTS / "ideas.csv")
+        if options.tested:
+            write_seeds(options.tested, RESULTS / "seeds.csv")
     except InputError as error:
         print(error, file=sys.stderr)
         return 1

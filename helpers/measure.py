@@ -69,7 +69,8 @@ def ours(corpus, seed, tick, **settings):
             apart = [fold.held_out for fold in folds]
             fitted = plda.PLDA(len(folds), known.shape[1] // len(folds)).fit(known, corpus.speakers, apart)
             scores, labels, *_ = training.held_out_scores(fitted, known, apart, corpus.speakers)
-            return Tested(fitted.scores(embeddings), calibration.calibrate(scores, labels).threshold())
+            line = calibration.calibrate(scores, labels)
+            return Tested(line.llr(fitted.scores(embeddings)), 0.0)
 
         tick(test)
 

@@ -217,11 +217,11 @@ class Verifier(keras.Model):
     plda : plda.PLDA
         Compares two embeddings.
     scale : ScaledCosine
-        From its scores to log likelihood ratios.
+        From the PLDA's scores to log likelihood ratios, fitted to speakers that it has never heard.
     spectrogram : features.Spectrogram
         The transform it was trained with.
     threshold : float
-        Score at and above which two utterances are taken for one speaker.
+        Log likelihood ratio at and above which two utterances are taken for one speaker.
     facts : dict, optional
         How it was trained, as JSON values.
     """
@@ -240,11 +240,20 @@ class Verifier(keras.Model):
         return self.encoder.predict(self.spectrogram(waveforms), batch_size=256, verbose=0)
 
     def scores(self, embeddings, others=None):
-        """Scores `(n, m)` of embeddings `(n, dimensions)` with others, by default with each other."""
-        return self.plda.scores(embeddings, others)
+        """Log likelihood ratios (natural log) of embeddings with others, by default with each other.
+
+        Parameters
+        ----------
+        embeddings, others : float arrays (n, dimensions), (m, dimensions)
+
+        Returns
+        -------
+        float array (n, m)
+        """
+        return ops.convert_to_numpy(self.scale(self.plda.scores(embeddings, others).astype("float32")))
 
     def enrolled_scores(self, embeddings, trials):
-        """Scores of test utterances with the mean of the enrolled ones.
+        """Log likelihood ratios of test utterances with the mean of the enrolled ones.
 
         Parameters
         ----------

@@ -265,4 +265,4 @@ def train(
     if progress_file is not None:
         Path(progress_file).unlink(missing_ok=True)
     scale = ScaledCosine(*calibration, name="calibration")
-    return Verifier(encoder, plda, scale, spectrogram, calibration.threshold(), facts), progress.history
+    return Verifier(encoder, plda, scale, spectrogram, 0.0, facts), progress.history

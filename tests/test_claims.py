@@ -103,19 +103,22 @@ def test_the_table_is_sorted_and_in_per_cent():
     assert table.loc[("one", "the course one"), "to its base"] == ""
 
 
-def test_a_dot_a_seed_over_the_number_of_speakers():
-    rows = [("one", n, seed, 0.2 - 0.001 * n + 0.01 * seed) for n in (5, 10, 50) for seed in (0, 1)]
-    table = pd.DataFrame(rows, columns=["corpus", "speakers", "seed", "eer"])
-    figure = claims.by_speakers(table)
-    figure.canvas.draw()
-    (axes,) = figure.axes
-    dots, mean = axes.lines
-    assert dots.get_ydata() == pytest.approx(100 * table["eer"])
-    assert mean.get_ydata() == pytest.approx([20, 19.5, 15.5])
+def test_the_error_falls_with_the_number_of_speakers():
+    rows = [idea("one", "course", "", "", None, eer=0.06) | {"learners": 40}]
+    for n, eer in ((20, 0.07), (5, 0.12)):
+        ends = (eer - 0.06, eer - 0.08, eer - 0.05)
+        rows.append(idea("one", f"learners_{n}", "speakers", "course", ends, eer=eer) | {"learners": n})
+    rows.append(idea("two", "course", "", "", None) | {"learners": 40})  # nothing to draw
+    (axes,) = claims.by_speakers(pd.DataFrame(rows)).axes
+    *whiskers, curve = axes.lines
+    assert curve.get_xdata().tolist() == [5, 20, 40]
+    assert curve.get_ydata() == pytest.approx([12, 7, 6])
+    assert [line.get_xdata().tolist() for line in whiskers] == [[5, 5], [20, 20]]
+    assert np.concatenate([line.get_ydata() for line in whiskers]) == pytest.approx([10, 13, 5, 8])
     assert axes.get_xscale() == "log"
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["5", "10", "50"]
-    assert axes.get_xlabel() == "training speakers"
-    assert axes.get_ylabel()
+    axes.figure.canvas.draw()
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["5", "20", "40"]
+    assert axes.get_xlabel() == "speakers learnt from"
 
 
 def test_what_was_foretold_stands_beside_what_came():

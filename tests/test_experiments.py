@@ -1,5 +1,6 @@
 """The research: ideas that build, runs that are kept, and a table whose figures are those of the scores."""
 
+import json
 from types import SimpleNamespace
 
 import keras
@@ -7,7 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import backends, corpora, encoders, experiments, ideas, metrics, models, objectives, pairs
+from helpers import (
+    InputError,
+    backends,
+    corpora,
+    encoders,
+    experiments,
+    ideas,
+    metrics,
+    models,
+    objectives,
+    pairs,
+)
 from helpers import training
 from helpers.batches import Recipe
 
@@ -233,6 +245,10 @@ def test_a_backend_scores_the_embeddings_of_its_base():
             found = experiments.score(made, {"backend": "plda"} | settings, condition)
             matrix, trials = backends.plda(learnt, whose, test[second]), pairs.all_trials(speakers[second])
             np.testing.assert_allclose(found[0][-len(trials.label) :], matrix[trials.left, trials.right])
+            enrolled, voices = pairs.enrolments(speakers[second], 5), test[second]
+            mean = voices[enrolled.enrolled[-1]].mean(axis=0)
+            pair = backends.plda(learnt, whose, np.stack([mean, voices[enrolled.test[-1]]]))
+            assert found[4][-1] == pytest.approx(pair[0, 1])
 
 
 def test_backends_are_in_the_table_without_a_run(tmp_path):
@@ -240,3 +256,31 @@ def test_backends_are_in_the_table_without_a_run(tmp_path):
     table = experiments.write_table(tmp_path, tmp_path / "ideas.csv").set_index("idea")
     assert set(table.index) == {"course", "plda_channels", *backends.BACKENDS}
     assert (table["learners"] == 5).all()
+
+
+def test_what_was_foretold_is_gathered_from_batch_runs(tmp_path):
+    for seed in (1, 0):
+        row = {
+            "corpus": "made up",
+            "seed": seed,
+            "held_out_eer": 0.06,
+            "eer": 0.07 + seed / 100,
+            "accuracy": 0.9,
+        }
+        (tmp_path / str(seed)).mkdir()
+        rows = {"siamese_gru": row, "mfcc_lda": {"corpus": "made up", "eer": 0.1}}
+        (tmp_path / str(seed) / "metrics.json").write_text(json.dumps(rows))
+    table = tmp_path / "seeds.csv"
+    experiments.write_seeds([tmp_path / "1", tmp_path / "0"], table)
+    found = pd.read_csv(table)
+    assert found[["system", "seed", "eer"]].to_numpy().tolist() == [
+        ["siamese_gru", 0, 0.07],
+        ["siamese_gru", 1, 0.08],
+    ]
+    (tmp_path / "0" / "metrics.json").write_text("[")
+    with pytest.raises(InputError, match=r"0 has no metrics\.json of a batch run \("):
+        experiments.write_seeds([tmp_path / "0"], table)
+    (tmp_path / "0" / "metrics.json").write_text("{}")
+    with pytest.raises(InputError, match="held_out_eer"):
+        experiments.write_seeds([tmp_path / "0"], table)
+    assert len(pd.read_csv(table)) == 2

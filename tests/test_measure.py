@@ -203,9 +203,8 @@ def test_ours_is_the_training_that_nobody_watches():
     assert all(np.allclose(tested.scores, tested.scores.T, atol=1e-4) for tested in seen)
     assert np.abs(seen[0].scores - seen[1].scores).max() > 1e-3
     last = watched.test(TEST.waveforms)
-    assert np.allclose(seen[-1].scores, last.scores, rtol=1e-3, atol=1e-3)
-    assert seen[-1].threshold == pytest.approx(last.threshold, rel=0.02)
-    assert last.threshold == watched.verifier.threshold
+    assert np.allclose(seen[-1].scores, last.scores, rtol=1e-2, atol=1e-2)
+    assert seen[-1].threshold == last.threshold == watched.verifier.threshold
     assert watched.parameters == watched.verifier.facts["parameters"]
 
     alone, _ = training.train(TRAINING, Spectrogram(), training.Recipe(seed=3, **SMALL))
