@@ -46,7 +46,7 @@ def forest(table, group):
     """
     what = dict(zip(table["idea"], table["what"], strict=True))
     ours = table[(table["group"] == group) & table["difference"].notna()]
-    corpora, order = list(dict.fromkeys(table["corpus"])), []
+    corpora, order = list(dict.fromkeys(ours["corpus"])), []
     for base, ideas in ours.groupby("base", sort=False):
         order += [(base, None), *((base, idea) for idea in _sorted(ideas))]
     figure, panels = plt.subplots(
@@ -89,6 +89,7 @@ def table(tested):
     rows = []
     for _, one in tested.sort_values(["corpus", "eer"], kind="stable").iterrows():
         gap = [100 * one[name] for name in ("difference", "low", "high")]
+        other = one["difference_disturbed"]
         rows.append(
             {
                 "corpus": one["corpus"],
@@ -97,6 +98,7 @@ def table(tested):
                 "to its base": "" if np.isnan(gap[0]) else "{:+.1f} ({:+.1f} to {:+.1f})".format(*gap),
                 "enrolled 5": f"{100 * one['eer_enrol5']:.1f}",
                 "disturbed": f"{100 * one['eer_disturbed']:.1f}",
+                "to its base, disturbed": f"{100 * other:+.1f}" if np.isfinite(other) else "",
                 "parameters": f"{one['parameters']:,.0f}",
                 "seconds": f"{one['seconds']:.0f}",
                 "seeds": f"{one['seeds']:.0f}",

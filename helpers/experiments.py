@@ -160,6 +160,10 @@ def summary(results, draws=1000):
             row["eer_disturbed"] = np.mean([_rate(*each[:2]) for each in disturbed])
             shared = [seed for seed in seeds if (corpus, base, seed) in results]
             gaps = [difference(scored, corpus, idea, base, seed, draws) for seed in shared]
+            theirs = [scored[corpus, base, seed][1] for seed in shared]
+            ours = [scored[corpus, idea, seed][1] for seed in shared]
+            more = [_rate(*one[:2]) - _rate(*other[:2]) for one, other in zip(ours, theirs, strict=True)]
+            row["difference_disturbed"] = np.mean(more) if more else np.nan
             for name, values in zip(("difference", "low", "high"), zip(*gaps, strict=True), strict=False):
                 row[name] = np.mean(values)
             row["parameters"] = int(runs[0]["parameters"])

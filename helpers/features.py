@@ -21,8 +21,8 @@ class Spectrogram:
         Samples in a frame's Fourier transform, giving ``n_fft // 2 + 1`` bins.
     hop_length : int
         Samples from the start of a frame to the start of the next.
-    compression : {"log", "none"}
-        "log" is the natural logarithm of the magnitude, "none" the magnitude itself.
+    compression : {"log", "power", "none"}
+        Natural logarithm of the magnitude, its power of 0.2, or the magnitude itself.
     floor : float
         Smallest magnitude that the logarithm sees, as a share of the utterance's loudest bin;
         1e-5 is 100 dB below it.

@@ -147,7 +147,7 @@ def test_scores_that_were_made_not_finite_are_refused(tmp_path):
 def test_a_missing_system_is_named_with_its_command():
     lines = comparison.missing({"siamese_gru": None, "ge2e": None})
     assert lines == [
-        "published_recipe is missing: python -m helpers.published --data DATA --out OUT, 6 to 8 minutes",
+        "published_recipe is missing: python -m helpers.published --data DATA --out OUT, 7 to 15 minutes",
         "mfcc_lda is missing: python -m helpers.floor --data DATA --out OUT, seconds",
     ]
     assert comparison.missing(comparison.COMMANDS) == []

@@ -153,6 +153,9 @@ def test_the_table_pairs_an_idea_with_its_base():
     assert row["eer"] == pytest.approx(np.mean(rates))
     base = experiments._rate(*experiments.score(results["made up", "course", 0], {})[:2])
     assert row["difference"] == pytest.approx(rates[0] - base)  # of the seed that both have
+    both = [experiments.score(results["made up", name, 0], {}, "disturbed") for name in ("no_gru", "course")]
+    worse, better = (experiments._rate(*each[:2]) for each in both)
+    assert row["difference_disturbed"] == pytest.approx(worse - better)
     assert 0 < row["low"] < row["difference"] < row["high"]
     assert np.isnan(table.loc["course", "difference"])
 
