@@ -123,12 +123,13 @@ def by_speakers(tested):
         fewer = rows[rows["group"] == "speakers"].sort_values("learners")
         base = rows[rows["idea"].isin(fewer["base"])]
         if len(fewer):
-            whole = base["eer"].item()
+            whole = (fewer["eer"] - fewer["difference"]).mean()  # the base's, with their seeds
             ends = 100 * (whole + fewer[["low", "high"]].to_numpy().T)
             axes.plot([fewer["learners"]] * 2, ends, color=colour, alpha=0.5, linewidth=4)
-            curve = pd.concat([fewer, base])
-            axes.plot(curve["learners"], 100 * curve["eer"], "o-", color=colour, label=corpus)
-            ticks |= set(curve["learners"])
+            curve = 100 * np.append(fewer["eer"], whole)
+            numbers = [*fewer["learners"], base["learners"].item()]
+            axes.plot(numbers, curve, "o-", color=colour, label=corpus)
+            ticks |= set(numbers)
     axes.set_xscale("log")
     axes.set_xticks(sorted(ticks), sorted(ticks))
     axes.minorticks_off()

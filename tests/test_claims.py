@@ -105,7 +105,8 @@ def test_the_table_is_sorted_and_in_per_cent():
 
 
 def test_the_error_falls_with_the_number_of_speakers():
-    rows = [idea("one", "course", "", "", None, eer=0.06) | {"learners": 40}]
+    # over all its seeds the base has 0.09; with those of the others, 0.06
+    rows = [idea("one", "course", "", "", None, eer=0.09) | {"learners": 40}]
     for n, eer in ((20, 0.07), (5, 0.12)):
         ends = (eer - 0.06, eer - 0.08, eer - 0.05)
         rows.append(idea("one", f"learners_{n}", "speakers", "course", ends, eer=eer) | {"learners": n})
