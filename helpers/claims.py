@@ -100,7 +100,6 @@ def table(tested):
                 "disturbed": f"{100 * one['eer_disturbed']:.1f}",
                 "to its base, disturbed": f"{100 * other:+.1f}" if np.isfinite(other) else "",
                 "parameters": f"{one['parameters']:,.0f}",
-                "seconds": f"{one['seconds']:.0f}",
                 "seeds": f"{one['seeds']:.0f}",
             }
         )

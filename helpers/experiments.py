@@ -167,7 +167,6 @@ def summary(results, draws=1000):
             for name, values in zip(("difference", "low", "high"), zip(*gaps, strict=True), strict=False):
                 row[name] = np.mean(values)
             row["parameters"] = int(runs[0]["parameters"])
-            row["seconds"] = np.mean([each["seconds"] for each in runs])
             rows.append(row)
     return pd.DataFrame(rows)
 

@@ -33,7 +33,7 @@ class ProjectedLSTMCell(layers.Layer):
         start[self.units : 2 * self.units] = 1
         self.bias.assign(start)
 
-    def call(self, inputs, states, training=False):
+    def call(self, inputs, states):
         output, memory = states
         gates = ops.matmul(inputs, self.kernel) + ops.matmul(output, self.recurrent) + self.bias
         enter, forget, new, leave = ops.split(gates, 4, axis=-1)

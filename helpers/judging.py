@@ -38,7 +38,7 @@ def trial_scores(matrix, speakers, mask=None):
 
 
 def sides(speakers):
-    """The speakers on either side of the trials of `scored`, counted from 0."""
+    """The speakers on either side of the trials of `trial_scores`, counted from 0."""
     trials, index = pairs.all_trials(speakers), np.unique(speakers, return_inverse=True)[1]
     return index[trials.left], index[trials.right]
 
@@ -86,7 +86,7 @@ def crossing(accepted, rejected):
 
 
 def equal_errors(matrices, speakers, counts):
-    """Equal error rates (matrices, draws) of score matrices, of the trials of `scored`."""
+    """Equal error rates (matrices, draws) of score matrices, of the trials of `trial_scores`."""
     trials = (in_order(*trial_scores(matrix, speakers), *sides(speakers)) for matrix in matrices)
     return np.array([[crossing(*rates) for *rates, _ in sweep(*each, counts)] for each in trials])
 

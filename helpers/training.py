@@ -180,8 +180,8 @@ def train(
     """Train a Siamese GRU on a corpus: one encoder for each fold of speakers, side by side.
 
     Each encoder learns from all speakers but its fold's. What it makes of that fold is cross-validation:
-    it gives the threshold and the calibration, for which every training speaker is a stranger once. Together
-    the encoders are one, whose embedding is theirs side by side.
+    it gives the calibration, for which every training speaker is a stranger once, and with it the threshold.
+    Together the encoders are one, whose embedding is theirs side by side; a PLDA compares two of them.
 
     Parameters
     ----------

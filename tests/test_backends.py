@@ -2,20 +2,9 @@
 
 import numpy as np
 import pytest
+from test_plda import LEARNT, NAMES, TEST
 
 from helpers import backends, metrics, pairs
-
-RNG = np.random.default_rng(4)
-NAMES = np.repeat(np.arange(30), 8)
-SHAPE = np.array([[3.0, 0, 0], [1, 1, 0], [0, 0.5, 0.3]])  # how utterances of one speaker scatter
-
-
-def voices(names):
-    centres = RNG.normal(size=(names.max() + 1, 3)) + np.array([5, 0, -1])
-    return centres[names] + RNG.normal(size=(len(names), 3)) @ SHAPE.T * 0.4
-
-
-LEARNT, TEST = voices(NAMES), voices(np.repeat(np.arange(6), 4))
 
 
 def test_whitening_makes_the_scatter_within_speakers_round():
