@@ -72,10 +72,18 @@ def digest(content):
     return hashlib.sha256(content if isinstance(content, bytes) else json.dumps(content).encode()).hexdigest()
 
 
+def listing(path):
+    """Size and time of a file, or of each file in a folder and below it; {} when there is none."""
+    paths = [Path(path)] if Path(path).is_file() else sorted(Path(path).rglob("*"))
+    stats = {str(each): each.stat() for each in paths if each.is_file()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
+
+
 def contents(data):
     """Digests of what every notebook may read: the utterances, the helpers, the models, the lock.
 
-    Subfolders of the data folder do not count: they hold what the helpers make.
+    Subfolders of the data folder do not count, as they hold what the helpers make, unless there is a table of
+    recordings; recordings are known by their size and time.
 
     Parameters
     ----------
@@ -94,7 +102,12 @@ def contents(data):
         PROJECT / "requirements.txt",
     ]
     found = {str(path): digest(path.read_bytes()) for path in files if path.is_file()}
-    return found | {"backend": os.environ.get("KERAS_BACKEND", ""), "python": str(sys.version_info[:2])}
+    recordings = listing(folder) if (folder / "utterances.csv").exists() else {}
+    return (
+        recordings
+        | found
+        | {"backend": os.environ.get("KERAS_BACKEND", ""), "python": str(sys.version_info[:2])}
+    )
 
 
 def notebooks():
@@ -151,6 +164,10 @@ class State:
     def fingerprint(self, chapter, parameters, files):
         """Everything that a notebook's result depends on; the notebooks before it hand files on to it."""
         parameters = {name: value for name, value in parameters.items() if name != "out"}
+        named = [
+            each for name, each in parameters.items() if name != "data" and isinstance(each, str) and each
+        ]
+        files = files | {each: listing(each) for each in named}
         earlier = {n: entry["fingerprint"] for n, entry in self.done.items() if n < chapter.number}
         return digest([chapter.source, parameters, files, earlier])
 

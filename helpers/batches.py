@@ -122,6 +122,8 @@ class SpeakerBatches:
     recipe : Recipe
     stream : int
         Batches of another stream with the same seed hold other utterances.
+    frames : int, optional
+        Length to cut to, at most that of the shortest utterance; the recipe's `crop` of it by default.
 
     Raises
     ------
@@ -129,7 +131,7 @@ class SpeakerBatches:
         When a batch asks for more speakers or utterances than there are.
     """
 
-    def __init__(self, spectrograms, speakers, recipe, stream=0):
+    def __init__(self, spectrograms, speakers, recipe, stream=0, frames=None):
         names, counts = np.unique(speakers, return_counts=True)
         if recipe.batch_speakers > len(names) or recipe.batch_utterances > counts.min():
             raise InputError(
@@ -139,7 +141,7 @@ class SpeakerBatches:
         self.spectrograms, self.speakers = spectrograms, speakers
         self.recipe, self.stream = recipe, stream
         self.names, self.rows = names, [np.flatnonzero(speakers == name) for name in names]
-        self.frames = max(1, round(recipe.crop * min(map(len, spectrograms))))
+        self.frames = frames or max(1, round(recipe.crop * min(map(len, spectrograms))))
         self.size = recipe.batch_speakers * recipe.batch_utterances
         self.steps = max(1, round(len(speakers) / self.size))
 

@@ -18,6 +18,11 @@ COMMANDS = {
     "siamese_gru": "python -m helpers.batch --notebooks 04,05 --data DATA --out OUT, two minutes",
     "published_recipe": "python -m helpers.published --data DATA --out OUT, 7 to 15 minutes",
     "mfcc_lda": "python -m helpers.floor --data DATA --out OUT, seconds",
+    "ge2e_softmax": "python -m helpers.batch --notebooks 06 --data DATA --out OUT, a minute",
+    "ge2e_contrast": "python -m helpers.batch --notebooks 06 --data DATA --out OUT, a minute",
+    "contrastive_mel": "python -m helpers.batch --notebooks 07 --data DATA --out OUT, a minute",
+    "vgg_attention": "python -m helpers.batch --notebooks 08 -p network vgg --data DATA --out OUT, a minute",
+    "resnet18_attention": "python -m helpers.batch --notebooks 08 --data DATA --out OUT, a minute",
 }
 
 
@@ -54,7 +59,7 @@ def save_scores(folder, system, scores, threshold, slope, offset, test):
         From which on a pair is accepted, fixed without test data.
     slope, offset : float
         ``slope * score + offset`` is the log likelihood ratio (natural log), fixed without test data.
-    test : corpora.Corpus
+    test : corpora.Corpus or recordings.Recordings
         The n utterances; the file keeps the corpus's name, the speakers, and each utterance's level, by which
         other recordings are told apart.
 
@@ -66,16 +71,21 @@ def save_scores(folder, system, scores, threshold, slope, offset, test):
     with np.errstate(over="ignore"):  # what is too large is refused below
         scores = np.asarray(scores, dtype=np.float32)
     path = Path(folder) / "scores" / f"{system}.npz"
-    _check(path, scores, (threshold, slope, offset), len(test.speakers))
+    _check(path, scores, (threshold, slope, offset), len(speakers_of(test)))
     facts = {"threshold": float(threshold), "slope": float(slope), "offset": float(offset)}
-    facts |= {"corpus": test.name, "speakers": test.speakers, "levels": _levels(test)}
+    facts |= {"corpus": test.name, "speakers": speakers_of(test), "levels": _levels(test)}
     with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(file, scores=scores, **facts)
     return path
 
 
+def speakers_of(test):
+    """The speakers (n,) of a corpora.Corpus, or the labels of recordings.Recordings."""
+    return test.speakers if hasattr(test, "speakers") else test.labels
+
+
 def _levels(test):
-    return np.sqrt(np.mean(np.square(test.waveforms), axis=1))
+    return np.array([np.sqrt(np.mean(np.square(waveform))) for waveform in test.waveforms])
 
 
 def _check(path, scores, facts, count):
@@ -128,10 +138,10 @@ def _load(path, test):
     except Exception as error:  # a damaged archive surfaces as any kind of exception
         reason = first_line(type(error).__name__, error)[:100]
         raise InputError(f"{path.name} is not a whole file of scores ({reason}){again}") from error
-    same = corpus == test.name and np.array_equal(speakers, test.speakers)
+    same = corpus == test.name and np.array_equal(speakers, speakers_of(test))
     if not same or not np.allclose(levels, _levels(test), rtol=1e-3):
         found = f"{len(speakers)} utterances of {corpus}" + ", recorded otherwise" * same
-        expected = f"the {len(test.speakers)} of {test.name}"
+        expected = f"the {len(speakers_of(test))} of {test.name}"
         raise InputError(f"{path.name} has {found}; expected {expected}{again}")
     _check(path, scores, facts, len(speakers))
     return Scores(scores, facts[0], Calibration(*facts[1:]), corpus, speakers)

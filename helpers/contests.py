@@ -9,7 +9,16 @@ from helpers.calibration import det_curve
 from helpers.judging import difference, interval, trial_scores
 from helpers.plotting import BLUE, GREEN, GREY, ORANGE
 
-NAMES = {"siamese_gru": "Siamese GRU", "published_recipe": "published recipe", "mfcc_lda": "MFCCs and LDA"}
+NAMES = {
+    "siamese_gru": "Siamese GRU",
+    "published_recipe": "published recipe",
+    "mfcc_lda": "MFCCs and LDA",
+    "ge2e_softmax": "GE2E, softmax",
+    "ge2e_contrast": "GE2E, contrast",
+    "contrastive_mel": "contrastive CNN",
+    "vgg_attention": "VGG, attention",
+    "resnet18_attention": "ResNet-18, attention",
+}
 FIRST = {"siamese_gru": BLUE, "published_recipe": ORANGE, "mfcc_lda": GREEN}
 OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", GREY)  # Okabe and Ito's as well
 
@@ -27,14 +36,24 @@ def colours(systems):
 
 def matrices(systems, title=""):
     """Every system as a picture: log likelihood ratios of all utterances with one another."""
-    figure, rows = plt.subplots(
-        1, len(systems), figsize=(3.1 * len(systems) + 0.8, 3.4), sharey=True, squeeze=False
+    columns = min(4, len(systems))
+    rows = -(-len(systems) // columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(2.6 * columns + 0.8, 2.9 * rows + 0.4),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
     )
-    for axes, (name, system) in zip(rows[0], systems.items(), strict=True):
+    for axes, (name, system) in zip(grid.flat, systems.items(), strict=False):
         image = axes.imshow(system.llr, vmin=-8, vmax=8, cmap="RdBu", interpolation="nearest")
-        axes.set(title=named(name), xlabel="utterance")
-    rows[0, 0].set_ylabel("utterance")
-    figure.colorbar(image, ax=rows, label="log likelihood ratio", extend="both", shrink=0.8)
+        axes.set_title(named(name))
+    for axes in grid.flat[len(systems) :]:
+        axes.axis("off")
+    figure.supxlabel("utterance", fontsize="medium")
+    figure.supylabel("utterance", fontsize="medium")
+    figure.colorbar(image, ax=grid, label="log likelihood ratio", extend="both", shrink=0.8)
     figure.suptitle(title)
     return figure
 
@@ -101,12 +120,14 @@ def verdict(found):
     return GREY if not found.real else BLUE if found.value < 0 else ORANGE
 
 
-def singles_and_differences(tables, column="eer", quantity="equal error rate (%)"):
-    """Each system's figure with its interval, and the difference of every two with the paired interval.
+def singles_and_differences(tables, ours="siamese_gru", column="eer", quantity="equal error rate (%)"):
+    """Each system's figure with its interval, and ours less each other one's with the paired interval.
 
     Parameters
     ----------
     tables : dict of str to pandas.DataFrame, of `judging.judge`
+    ours : str
+        One of them.
     column, quantity : str
         The figure, a rate, and what to call it.
     """
@@ -118,12 +139,12 @@ def singles_and_differences(tables, column="eer", quantity="equal error rate (%)
     left.set(xlabel=quantity, ylabel="system", title="each by itself")
     left.set_xlim(0, None)
     rows = []
-    for i, ours in enumerate(names):
-        for theirs in names[i + 1 :]:
-            found = difference(100 * tables[ours][column], 100 * tables[theirs][column])
-            rows.append((f"{named(ours)} less\n{named(theirs)}", found, verdict(found)))
+    for theirs in (name for name in names if name != ours):
+        found = difference(100 * tables[ours][column], 100 * tables[theirs][column])
+        rows.append((named(theirs), found, verdict(found)))
     whiskers(right, rows, zero=True)
-    right.set(xlabel="difference (percentage points)", ylabel="two systems", title="two on the same speakers")
+    right.set(xlabel="difference (percentage points)", ylabel="the other system")
+    right.set_title(f"{named(ours)} less another, on the same speakers")
     figure.suptitle("95 % intervals over speakers", fontsize="medium")
     return figure
 

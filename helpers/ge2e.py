@@ -1,8 +1,21 @@
-"""GE2E: the recurrent encoder of Wan et al. (2018), for text-dependent and text-independent verification."""
+"""GE2E: the recurrent encoder of Wan et al. (2018), for text-dependent and text-independent verification.
+
+Throughout, `mels` is a list of float arrays (frames, bands), one a recording, of any length.
+"""
+
+import time
 
 import keras
+import librosa
 import numpy as np
 from keras import layers, ops
+from tqdm.auto import tqdm
+
+from helpers import InputError
+from helpers.augmentation import at_speed
+from helpers.batches import SpeakerBatches
+from helpers.models import ScaledCosine
+from helpers.objectives import CentroidCosines, GE2ELoss
 
 
 @keras.saving.register_keras_serializable("siamese_voices")
@@ -70,3 +83,141 @@ def lstm_encoder(spectrograms, units=128, projection=64, depth=3):
         cell = ProjectedLSTMCell(units, projection)
         x = layers.RNN(cell, return_sequences=number < depth, name=f"lstm_{number}")(x)
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="ge2e")
+
+
+def voiced(waveform, decibels=35):
+    """The parts of a waveform (samples,) that are not silent, one after the other; all of it if none is loud.
+
+    Voice activity detection by level: what stays is less than so many decibels below the loudest frame
+    (`librosa.effects.split`).
+    """
+    parts = librosa.effects.split(waveform, top_db=decibels, frame_length=1024, hop_length=256)
+    return np.concatenate([waveform[start:end] for start, end in parts])
+
+
+def log_mels(waveforms, spectrogram, speed=1.0):
+    """Spectrograms of waveforms of any length, played at another speed if asked for: `mels`.
+
+    Parameters
+    ----------
+    waveforms : list of float arrays (samples,)
+    spectrogram : features.Spectrogram
+    speed : float
+        As for `augmentation.at_speed`.
+    """
+    return [spectrogram(at_speed(wave[None], speed) if speed != 1 else wave[None])[0] for wave in waveforms]
+
+
+def lengthened(mel, frames):
+    """A spectrogram (n, bands) that is too short, repeated to so many frames; a longer one as it is."""
+    return np.resize(mel, (frames, mel.shape[1])) if len(mel) < frames else mel
+
+
+def embed(encoder, mels, frames):
+    """Voices `(recordings, dimensions)` of length 1: the mean over sliding windows that overlap by half.
+
+    Wan et al. (2018), section 2.2: each window's embedding has length 1, and so has their mean in the end.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+    mels : list of float arrays
+    frames : int
+        In a window; a shorter recording is repeated to fill one.
+    """
+    windows, counts = [], []
+    for mel in mels:
+        mel = lengthened(mel, frames)
+        starts = np.unique(np.append(np.arange(0, len(mel) - frames, max(1, frames // 2)), len(mel) - frames))
+        windows += [mel[start : start + frames] for start in starts]
+        counts.append(len(starts))
+    voices = encoder.predict(np.stack(windows), batch_size=256, verbose=0)
+    sums = np.add.reduceat(voices, np.cumsum([0, *counts[:-1]]))
+    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+
+
+def training_model(encoder, recipe, contrast=False):
+    """A batch of P x K spectrograms to its similarity matrix `(P K, P)`, compiled with the paper's loss.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+    recipe : batches.Recipe
+    contrast : bool
+        Contrast loss in place of softmax loss.
+    """
+    cosines = CentroidCosines(recipe.batch_utterances)(encoder.output)
+    similarity = ScaledCosine(name="similarity")(cosines)
+    model = keras.Model(encoder.input, similarity)
+    return model, GE2ELoss(recipe.batch_utterances, contrast)
+
+
+def optimiser(kind, rate, steps):
+    """Stochastic gradient descent as in the paper, or Adam; gradients clipped at a norm of 3.
+
+    Parameters
+    ----------
+    kind : {"sgd", "adam"}
+        "sgd" halves the rate three times on its way (the paper: every 30 million steps), "adam" lets it fall
+        to zero along a cosine.
+    rate : float
+        At the start.
+    steps : int
+    """
+    schedules = keras.optimizers.schedules
+    if kind == "sgd":
+        halving = schedules.ExponentialDecay(rate, max(1, steps // 4), 0.5, staircase=True)
+        return keras.optimizers.SGD(halving, global_clipnorm=3.0)
+    if kind == "adam":
+        return keras.optimizers.Adam(schedules.CosineDecay(rate, steps), global_clipnorm=3.0)
+    raise InputError(f"optimiser is {kind!r}; expected 'sgd' or 'adam'")
+
+
+def train(mels, speakers, recipe, frames, contrast=False, kind="adam", start=None, watched=False):
+    """Train an encoder with the generalised end-to-end loss.
+
+    Parameters
+    ----------
+    mels : list of float arrays
+    speakers : int array (recordings,)
+    recipe : batches.Recipe
+        Its `epochs`, `learning_rate`, `batch_speakers` (N in the paper), `batch_utterances` (M),
+        `widest_mask` and `seed` count.
+    frames : int
+        Length of the random stretches that are learnt from.
+    contrast, kind
+        As for `training_model` and `optimiser`.
+    start : keras.Model, optional
+        A trained encoder to begin with, which stays as it is; a new one by default.
+    watched : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    encoder : keras.Model
+    facts : dict
+        `loss` of each epoch, `w` and `b` of the similarity at the end, `parameters`, `train_seconds`.
+
+    Raises
+    ------
+    InputError
+        As `batches.SpeakerBatches` and `optimiser`.
+    """
+    started = time.perf_counter()
+    keras.utils.set_random_seed(recipe.seed)
+    mels = [lengthened(mel, frames) for mel in mels]
+    batches = SpeakerBatches(mels, speakers, recipe, frames=frames)
+    encoder = lstm_encoder(np.stack([mel[:frames] for mel in mels]))
+    if start is not None:
+        encoder.set_weights(start.get_weights())
+    model, loss = training_model(encoder, recipe, contrast)
+    model.compile(optimiser(kind, recipe.learning_rate, recipe.epochs * batches.steps), loss)
+    history = []
+    for number in tqdm(range(recipe.epochs), unit="epoch", disable=not watched):
+        crops, labels = batches.epoch(number)
+        fitted = model.fit(crops, labels, batch_size=batches.size, shuffle=False, verbose=0)
+        history.append(fitted.history["loss"][0])
+    w, b = (float(ops.convert_to_numpy(weight)) for weight in model.get_layer("similarity").weights)
+    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    seconds = time.perf_counter() - started
+    return encoder, {"loss": history, "w": w, "b": b, "parameters": parameters, "train_seconds": seconds}

@@ -136,6 +136,26 @@ def sentence(rng):
     return " ".join(said)
 
 
+def say(voice, text, rng):
+    """A text said by a voice, a little differently each time.
+
+    Returns the speech, float array (samples,) at 16,000 Hz, and where each word begins: its first character
+    in `text`, and its sample.
+    """
+    tract = voice.tract * np.exp(rng.normal(0, TRACT_WITHIN))
+    octaves = (voice.pitch + rng.normal(0, PITCH_WITHIN)) / 12
+    # A longer tract is the wave played slower; pitch and rate are raised beforehand to make up for it.
+    pitch = np.clip(50 + 50 * (octaves + np.log2(tract)), 0, 99)
+    pitch_range = np.clip(voice.range * np.exp(rng.normal(0, RANGE_WITHIN)), 0, 99)
+    rate = voice.rate * np.exp(rng.normal(0, RATE_WITHIN)) * tract
+    # In a thread of its own: Ctrl-C is raised out here, where the library's callback cannot swallow it.
+    with ThreadPoolExecutor(1) as thread:
+        said = thread.submit(espeak.speak, text, voice.variant, voice.accent, pitch, pitch_range, rate)
+        wave, onsets = said.result()
+    speech = librosa.resample(wave, orig_sr=espeak.RATE / tract, target_sr=SAMPLE_RATE)
+    return speech, [(at, int(seconds * tract * SAMPLE_RATE)) for at, seconds in onsets]
+
+
 def utter(voice, samples, rng, heard):
     """A new sentence, said a little differently each time, from one of its first words on.
 
@@ -145,19 +165,9 @@ def utter(voice, samples, rng, heard):
     """
     while True:
         text = sentence(rng)
-        tract = voice.tract * np.exp(rng.normal(0, TRACT_WITHIN))
-        octaves = (voice.pitch + rng.normal(0, PITCH_WITHIN)) / 12
-        # A longer tract is the wave played slower; pitch and rate are raised beforehand to make up for it.
-        pitch = np.clip(50 + 50 * (octaves + np.log2(tract)), 0, 99)
-        pitch_range = np.clip(voice.range * np.exp(rng.normal(0, RANGE_WITHIN)), 0, 99)
-        rate = voice.rate * np.exp(rng.normal(0, RATE_WITHIN)) * tract
-        # In a thread of its own: Ctrl-C is raised out here, where the library's callback cannot swallow it.
-        with ThreadPoolExecutor(1) as thread:
-            said = thread.submit(espeak.speak, text, voice.variant, voice.accent, pitch, pitch_range, rate)
-            wave, onsets = said.result()
-        speech = librosa.resample(wave, orig_sr=espeak.RATE / tract, target_sr=SAMPLE_RATE)
+        speech, onsets = say(voice, text, rng)
         loud = np.flatnonzero(np.abs(speech) > 0.02 * np.abs(speech).max())
-        begins = [(at, max(int(seconds * tract * SAMPLE_RATE), loud[0])) for at, seconds in onsets]
+        begins = [(at, max(begin, loud[0])) for at, begin in onsets]
         possible = [begin for begin in begins if begin[1] + samples <= loud[-1]][:5]
         if not possible:
             continue  # the sentence is too short

@@ -192,6 +192,30 @@ def test_only_what_changed_runs_again(project, capsys):
     assert project.ran() == ["01", "02"]
 
 
+def test_recordings_and_named_folders_count(project, tmp_path_factory):
+    write_notebook(project.second, "out = ''\nwords = ''")
+    voices = tmp_path_factory.mktemp("words")
+    (voices / "anna1.wav").write_bytes(b"one")
+    sub = project.data / "S01"
+    sub.mkdir()
+    (sub / "one.wav").write_bytes(b"one")
+    call = ("-p", "words", str(voices))
+    assert project.run(*call) == 0
+    assert project.ran() == ["01", "02"]
+    (sub / "one.wav").write_bytes(b"other")  # what the helpers make does not count
+    assert project.run(*call) == 0
+    assert project.ran() == []
+    (project.data / "utterances.csv").write_text("path,speaker\n")
+    assert project.run(*call) == 0
+    assert project.ran() == ["01", "02"]
+    (sub / "one.wav").write_bytes(b"another one")
+    assert project.run(*call) == 0
+    assert project.ran() == ["01", "02"]
+    (voices / "anna2.wav").write_bytes(b"two")
+    assert project.run(*call) == 0
+    assert project.ran() == ["02"]
+
+
 def test_a_failure_is_named_and_the_rerun_continues_there(project, capsys):
     write_notebook(project.root / "notebooks" / "03_third.ipynb", "out = ''")
     assert project.run() == 0

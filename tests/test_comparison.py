@@ -145,11 +145,12 @@ def test_scores_that_were_made_not_finite_are_refused(tmp_path):
 
 
 def test_a_missing_system_is_named_with_its_command():
-    lines = comparison.missing({"siamese_gru": None, "ge2e": None})
-    assert lines == [
+    lines = comparison.missing({"siamese_gru": None, "nearest": None})
+    assert lines[:2] == [
         "published_recipe is missing: python -m helpers.published --data DATA --out OUT, 7 to 15 minutes",
         "mfcc_lda is missing: python -m helpers.floor --data DATA --out OUT, seconds",
     ]
+    assert len(lines) == len(comparison.COMMANDS) - 1
     assert comparison.missing(comparison.COMMANDS) == []
 
 
