@@ -52,15 +52,22 @@ def reliabilities(parts, title="", shades=None):
         By default, the systems' own.
     """
     shades = shades or colours(parts)
-    figure, rows = plt.subplots(1, len(parts), figsize=(3.2 * len(parts), 3.5), squeeze=False, sharey=True)
-    for axes, (name, (probability, labels)) in zip(rows[0], parts.items(), strict=True):
+    columns = min(4, len(parts))
+    rows = -(-len(parts) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(2.7 * columns, 3.2 * rows), squeeze=False, sharex=True, sharey=True
+    )
+    for axes, (name, (probability, labels)) in zip(grid.flat, parts.items(), strict=False):
         stated, true, weight = reliability(probability, labels)
         axes.plot([0, 100], [0, 100], color="0.6", linestyle="--")
         axes.plot(100 * stated, 100 * true, color=shades[name], linewidth=1)
         axes.scatter(100 * stated, 100 * true, 20 + 500 * weight, color=shades[name], alpha=0.8)
-        axes.set(xlabel="probability stated (%)", xlim=(-6, 106), ylim=(-6, 106), aspect="equal")
+        axes.set(xlim=(-6, 106), ylim=(-6, 106), aspect="equal")
         axes.set_title(named(name))
-    rows[0, 0].set_ylabel("one speaker indeed (%)")
+    for axes in grid.flat[len(parts) :]:
+        axes.axis("off")
+    figure.supxlabel("probability stated (%)", fontsize="medium")
+    figure.supylabel("one speaker indeed (%)", fontsize="medium")
     figure.suptitle(title)
     return figure
 

@@ -118,6 +118,7 @@ class PrototypeCosines(layers.Layer):
         return (None, None)
 
 
+@keras.saving.register_keras_serializable("siamese_voices")
 class ClassCosines(layers.Layer):
     """Cosines of embeddings `(n, d)` with one learnt direction for each training speaker: `(n, classes)`."""
 
