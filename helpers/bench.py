@@ -177,8 +177,10 @@ def child(task, folder):
         return json.loads(answer.read_text())
 
 
-def earlier(path, corpus, here):
+def earlier(path, corpus, here, fresh=False):
     """What an earlier bench.json holds of this corpus, this machine and the code as it stands: runs, growth.
+
+    And third, so that no hour of measuring is lost, the records that are not, or with `fresh` all of them.
 
     Raises
     ------
@@ -189,11 +191,13 @@ def earlier(path, corpus, here):
     def fits(record):
         files = {PROJECT / "helpers" / name: known for name, known in record["code"].items()}
         same = all(file.is_file() and measure.digest(file) == known for file, known in files.items())
-        return same and (record["corpus"], record["machine"]) == (corpus, here)
+        return same and not fresh and (record["corpus"], record["machine"]) == (corpus, here)
 
     try:
         found = json.loads(path.read_text()) if path.exists() else {"runs": [], "growth": []}
-        return [[record for record in found[kind] if fits(record)] for kind in ("runs", "growth")]
+        runs, growth = ([record for record in found[kind] if fits(record)] for kind in ("runs", "growth"))
+        outdated = [record for kind in ("runs", "growth") for record in found[kind] if not fits(record)]
+        return runs, growth, [*found.get("outdated", []), *outdated]
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path.name} is no earlier result ({error}); move it away") from error
 
@@ -215,7 +219,8 @@ def bench(folder, out, repeats=3, growing=False, fresh=False):
     Returns
     -------
     dict
-        As in bench.json: `corpus`, `machine`, `runs`, `growth`, and in `failed` a line for each failure.
+        As in bench.json: `corpus`, `machine`, `runs`, `growth`; in `failed` a line for each failure; and in
+        `outdated` earlier records of other code, another corpus or machine, which are not reported.
 
     Raises
     ------
@@ -230,8 +235,9 @@ def bench(folder, out, repeats=3, growing=False, fresh=False):
     corpus = {"name": test.name, "files": {file.name: measure.digest(file) for file in files}}
     del test
     here = child({"machine": True}, folder)
-    runs, growth = ([], []) if fresh else earlier(out / "bench.json", corpus, here)
+    runs, growth, outdated = earlier(out / "bench.json", corpus, here, fresh)
     results = {"corpus": corpus, "machine": here, "runs": runs, "growth": growth, "failed": []}
+    results["outdated"] = outdated
 
     def save():
         with replacing(out / "bench.json") as temporary:

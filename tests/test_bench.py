@@ -277,7 +277,8 @@ def test_what_is_there_is_not_measured_again(fake, folder, tmp_path):
     assert asked(fake) == [(system, 2, None) for system in bench.NAMES]
     assert command(folder, tmp_path, "--fresh") == 0
     assert asked(fake) == RUNS
-    assert len(json.loads((tmp_path / "bench.json").read_text())["runs"]) == 6
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert (len(kept["runs"]), len(kept["outdated"])) == (6, 9 + len(GROWTH) - 1)
 
 
 @pytest.mark.parametrize("change", ["code", "machine", "corpus"])
@@ -299,7 +300,8 @@ def test_what_has_changed_is_measured_again(fake, folder, tmp_path, change):
     asked(fake)
     assert command(folder, tmp_path) == 0
     assert asked(fake) == (RUNS[2:3] if change == "code" else RUNS)
-    assert len(json.loads((tmp_path / "bench.json").read_text())["runs"]) == 6
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert (len(kept["runs"]), len(kept["outdated"])) == (6, 1 if change == "code" else 6)
 
 
 def test_a_failure_is_told_and_the_rest_is_kept(fake, folder, tmp_path, capsys):
