@@ -304,6 +304,8 @@ def test_control_c_stops_at_once_and_leaves_nothing(tmp_path):
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell's background job, which these tests may be, has Ctrl-C ignored and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stdout.readline()
     time.sleep(0.5)
