@@ -1,6 +1,7 @@
 """Shared code of the Siamese Voices notebooks: one file per stage of the pipeline."""
 
 import os
+import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -47,3 +48,32 @@ def replacing(path):
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def replacing_folder(folder, megabytes):
+    """Make a folder whole or not at all; what stands at `folder` is checked by the block, and then replaced.
+
+    Yields an empty folder beside it, which takes its place when the block succeeds and is removed when it
+    fails; what stood at `folder` then stays.
+
+    Raises
+    ------
+    InputError
+        When the disk is full or the folder cannot be written, naming `folder`.
+    """
+    folder = Path(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+            new = Path(scratch, "new")
+            new.mkdir()
+            yield new
+            if folder.exists():
+                folder.rename(Path(scratch, "old"))
+            new.rename(folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder} could not be written ({error.strerror or error}); expected a writable folder with "
+            f"{megabytes} MB of space left"
+        ) from error

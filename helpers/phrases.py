@@ -6,7 +6,6 @@
 import hashlib
 import json
 import sys
-import tempfile
 from itertools import product
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.io import wavfile
 
-from helpers import PROJECT, InputError, synthesis
+from helpers import PROJECT, InputError, replacing_folder, synthesis
 from helpers.corpora import SAMPLE_RATE
 
 VERSION = 2  # raise it with any change of the sound: earlier recordings are made anew
@@ -44,36 +43,25 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, seed
     InputError
         When the folder holds something else, or cannot be written.
     """
-    folder = Path(folder)
-    try:
+    folder, rows = Path(folder), []
+    with replacing_folder(folder, 60) as new:
         if folder.exists() and any(folder.iterdir()) and not (folder / "phrases.json").exists():
             raise InputError(f"{folder} is not empty; expected a new or empty folder for the recordings")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            new, rows = Path(scratch, "new"), []
-            for index, voice in enumerate(synthesis.draw_voices(train_speakers + test_speakers, seed)):
-                rng = np.random.default_rng([seed, 3, index])
-                (new / voice.speaker).mkdir(parents=True)
-                for text, take in product(texts, range(takes)):
-                    speech, _ = synthesis.say(voice, text, rng)
-                    loud = np.flatnonzero(np.abs(speech) > 0.02 * np.abs(speech).max())
-                    speech = np.pad(speech, MARGIN)[loud[0] : loud[-1] + 2 * MARGIN]
-                    row, _, _ = synthesis.record(speech, len(speech), rng)
-                    path = f"{voice.speaker}/{text.replace(' ', '_')}_{take}.wav"
-                    wavfile.write(new / path, SAMPLE_RATE, np.round(32767 * row).astype(np.int16))
-                    part = "train" if index < train_speakers else "test"
-                    rows.append((path, voice.speaker, voice.gender, part, text, take))
-            columns = ["path", "speaker", "gender", "part", "word", "take"]
-            pd.DataFrame(rows, columns=columns).to_csv(new / "utterances.csv", index=False)
-            (new / "phrases.json").write_text(json.dumps({"version": VERSION, "files": _digest(new)}))
-            if folder.exists():
-                folder.rename(Path(scratch, "old"))
-            new.rename(folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder} could not be written ({error.strerror or error}); expected a writable folder with "
-            "60 MB of space left"
-        ) from error
+        for index, voice in enumerate(synthesis.draw_voices(train_speakers + test_speakers, seed)):
+            rng = np.random.default_rng([seed, 3, index])
+            (new / voice.speaker).mkdir(parents=True)
+            for text, take in product(texts, range(takes)):
+                speech, _ = synthesis.say(voice, text, rng)
+                loud = np.flatnonzero(np.abs(speech) > 0.02 * np.abs(speech).max())
+                speech = np.pad(speech, MARGIN)[loud[0] : loud[-1] + 2 * MARGIN]
+                row, _, _ = synthesis.record(speech, len(speech), rng)
+                path = f"{voice.speaker}/{text.replace(' ', '_')}_{take}.wav"
+                wavfile.write(new / path, SAMPLE_RATE, np.round(32767 * row).astype(np.int16))
+                part = "train" if index < train_speakers else "test"
+                rows.append((path, voice.speaker, voice.gender, part, text, take))
+        columns = ["path", "speaker", "gender", "part", "word", "take"]
+        pd.DataFrame(rows, columns=columns).to_csv(new / "utterances.csv", index=False)
+        (new / "phrases.json").write_text(json.dumps({"version": VERSION, "files": _digest(new)}))
 
 
 def _digest(folder):

@@ -13,7 +13,6 @@ import json
 import os
 import pickle
 import sys
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +21,7 @@ import librosa
 import numpy as np
 import pandas as pd
 
-from helpers import PROJECT, InputError, espeak
+from helpers import PROJECT, InputError, espeak, replacing_folder
 from helpers.corpora import SAMPLE_RATE
 
 VERSION = 6  # raise it with any change of the sound: corpora of other versions are made anew
@@ -261,7 +260,7 @@ def make_corpus(folder, train_speakers=50, test_speakers=20, utterances=10, seed
         When the folder holds something else, or cannot be written.
     """
     folder = Path(folder)
-    try:
+    with replacing_folder(folder, 50) as new:
         found = {path.name for path in folder.iterdir()} if folder.exists() else set()
         if found and not {"corpus.json"} <= found <= FILES:
             raise InputError(f"{folder} holds {min(found)}; expected a new or empty folder for the corpus")
@@ -272,20 +271,8 @@ def make_corpus(folder, train_speakers=50, test_speakers=20, utterances=10, seed
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         facts = {"name": NAME, "synthesised": True, "version": VERSION, "files": sums}
         contents["corpus.json"] = (json.dumps(facts, indent=2) + "\n").encode()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            new = Path(scratch, "new")
-            new.mkdir()
-            for name, content in contents.items():
-                (new / name).write_bytes(content)
-            if folder.exists():
-                folder.rename(Path(scratch, "old"))
-            new.rename(folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder} could not be written ({error.strerror or error}); expected a writable folder with "
-            "50 MB of space left"
-        ) from error
+        for name, content in contents.items():
+            (new / name).write_bytes(content)
 
 
 def embedded_corpus():
