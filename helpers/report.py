@@ -57,6 +57,11 @@ def corpus_table(corpus, systems):
                 number(row, "parameters", ",d"),
             )
         )
+    # Who of the known people is it? Only some systems answer that: the networks of 08, and 09.
+    named = [row.get("top1", row.get("identification_accuracy")) for row in systems.values()]
+    if any(share is not None for share in named):
+        shares = ["-" if share is None else f"{share:.1%}" for share in named]
+        table = [cells + (share,) for cells, share in zip(table, ["identified", *shares], strict=True)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     speakers = {row["speakers_test"] for row in systems.values() if "speakers_test" in row}
     title = corpus + "".join(f", {count} test speakers" for count in sorted(speakers))
