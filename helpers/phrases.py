@@ -24,7 +24,7 @@ NAMES = """anna boris clara david emma felix greta hugo irene jonas
 TEXTS = {"words": (NAMES.split(), 1), "phrase": (["my voice opens the door"], 10)}
 
 
-def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, seed=2024):
+def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more=0, seed=2024):
     """Make a folder of recordings with its utterances.csv, whole or not at all; the same bytes on every run.
 
     Parameters
@@ -36,18 +36,22 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, seed
     takes : int
     train_speakers, test_speakers : int
         With the same seed they are the speakers of `synthesis.make_corpus`.
+    more : int
+        Further speakers to learn from; the others stay who they are, to the byte.
     seed : int
 
     Raises
     ------
     InputError
-        When the folder holds something else, or cannot be written.
+        When the folder holds something else, or cannot be written, and for less than 0 more speakers.
     """
+    if more < 0:
+        raise InputError(f"{more} more speakers of a phrase; expected 0 or more")
     folder, rows = Path(folder), []
     with replacing_folder(folder, 60) as new:
         if folder.exists() and any(folder.iterdir()) and not (folder / "phrases.json").exists():
             raise InputError(f"{folder} is not empty; expected a new or empty folder for the recordings")
-        for index, voice in enumerate(synthesis.draw_voices(train_speakers + test_speakers, seed)):
+        for index, voice in enumerate(synthesis.draw_voices(train_speakers + test_speakers + more, seed)):
             rng = np.random.default_rng([seed, 3, index])
             (new / voice.speaker).mkdir(parents=True)
             for text, take in product(texts, range(takes)):
@@ -57,7 +61,8 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, seed
                 row, _, _ = synthesis.record(speech, len(speech), rng)
                 path = f"{voice.speaker}/{text.replace(' ', '_')}_{take}.wav"
                 wavfile.write(new / path, SAMPLE_RATE, np.round(32767 * row).astype(np.int16))
-                part = "train" if index < train_speakers else "test"
+                tested = train_speakers <= index < train_speakers + test_speakers
+                part = "test" if tested else "train"
                 rows.append((path, voice.speaker, voice.gender, part, text, take))
         columns = ["path", "speaker", "gender", "part", "word", "take"]
         pd.DataFrame(rows, columns=columns).to_csv(new / "utterances.csv", index=False)
@@ -72,13 +77,15 @@ def _digest(folder):
     return digest.hexdigest()
 
 
-def embedded_phrases(kind):
+def embedded_phrases(kind, more=0):
     """Folder of the project's own spoken words, made when they are missing, damaged or of another version.
 
     Parameters
     ----------
     kind : {"words", "phrase"}
         Twenty names said once by each of the 50 + 20 speakers, or one phrase said ten times.
+    more : int
+        As for `make_phrases`; such a folder stands beside the other, `phrase_150_more` for one.
 
     Returns
     -------
@@ -90,14 +97,14 @@ def embedded_phrases(kind):
     InputError
         As `make_phrases`.
     """
-    folder = PROJECT / "data" / kind
+    folder = PROJECT / "data" / (f"{kind}_{more}_more" if more else kind)
     try:
         facts = json.loads((folder / "phrases.json").read_text())
         current = facts == {"version": VERSION, "files": _digest(folder)}
     except (OSError, ValueError):
         current = False
     if not current:
-        make_phrases(folder, *TEXTS[kind])
+        make_phrases(folder, *TEXTS[kind], more=more)
     return folder
 
 

@@ -61,7 +61,7 @@ def corpus_table(corpus, systems):
     named = [row.get("top1", row.get("identification_accuracy")) for row in systems.values()]
     if any(share is not None for share in named):
         shares = ["-" if share is None else f"{share:.1%}" for share in named]
-        table = [cells + (share,) for cells, share in zip(table, ["identified", *shares], strict=True)]
+        table = [(*cells, share) for cells, share in zip(table, ["identified", *shares], strict=True)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     speakers = {row["speakers_test"] for row in systems.values() if "speakers_test" in row}
     title = corpus + "".join(f", {count} test speakers" for count in sorted(speakers))

@@ -505,7 +505,8 @@ def test_pictures_are_made_smaller_and_look_the_same(tmp_path):
     assert cleaned == {"image/png": smaller, "text/plain": "<Figure>"}
 
 
-QUICK = "epochs=2 encoders=2 batch_speakers=6 draws=50 speakers_per_batch=6 phrase_epochs=1 collection=2000"
+QUICK = """epochs=2 encoders=2 batch_speakers=6 draws=50 speakers_per_batch=6 phrase_epochs=1 collection=2000
+    wanted=0.3"""
 
 
 def test_course_runs_on_a_small_corpus(tmp_path):

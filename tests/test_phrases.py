@@ -51,12 +51,22 @@ def test_the_same_bytes_on_every_run(folder, tmp_path):
     assert contents(tmp_path / "again") == contents(folder)
 
 
+def test_more_speakers_leave_the_others_as_they_are(folder, tmp_path):
+    phrases.make_phrases(tmp_path / "more", ["anna", "open the door"], 2, 2, 1, more=1)
+    parts = pd.read_csv(tmp_path / "more" / "utterances.csv").groupby("speaker")["part"].first()
+    assert parts.to_dict() == {"S01": "train", "S02": "train", "S03": "test", "S04": "train"}
+    before, after = contents(folder), contents(tmp_path / "more")
+    assert all(after[name] == before[name] for name in before if name.endswith(".wav"))
+    with pytest.raises(InputError, match="-1 more speakers of a phrase; expected 0 or more"):
+        phrases.make_phrases(tmp_path / "fewer", ["anna"], 1, more=-1)
+
+
 def test_a_damaged_folder_is_made_anew_and_a_strangers_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(phrases, "PROJECT", tmp_path)
     monkeypatch.setattr(phrases, "TEXTS", {"words": (["anna"], 1)})
     made = []
     monkeypatch.setattr(
-        phrases, "make_phrases", lambda *a, make=phrases.make_phrases: made.append(make(*a, 2, 1))
+        phrases, "make_phrases", lambda *a, make=phrases.make_phrases, **b: made.append(make(*a, 2, 1, **b))
     )
     folder = phrases.embedded_phrases("words")
     assert (folder, len(made)) == (tmp_path / "data" / "words", 1)
@@ -67,6 +77,8 @@ def test_a_damaged_folder_is_made_anew_and_a_strangers_is_left_alone(tmp_path, m
     phrases.embedded_phrases("words")
     assert len(made) == 2
     assert contents(folder) == good
+    larger = phrases.embedded_phrases("words", more=1)
+    assert (larger, len(made)) == (tmp_path / "data" / "words_1_more", 3)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("private")
     with pytest.raises(InputError, match="mine is not empty; expected a new or empty folder"):
