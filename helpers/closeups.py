@@ -23,7 +23,7 @@ def attention_over(values, weights, spectrogram, title="", decibels=80):
         lower.stairs(head * len(weights), edges, label=f"head {number}", linewidth=1.5)
     lower.axhline(1, color="0.6", linestyle="--")
     lower.set(xlabel="time (s)", ylabel="weight (1: as all others)", ylim=(0, None))
-    lower.legend(ncols=weights.shape[1], fontsize=8, loc="upper right")
+    lower.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -34,7 +34,7 @@ def confusion_picture(counts, title=""):
     wrong = np.argwhere((counts > 0) & ~np.eye(len(counts), dtype=bool))
     axes.plot(wrong[:, 1], wrong[:, 0], "s", color=ORANGE, markersize=3, label="taken for another")
     axes.set(xlabel="speaker named", ylabel="speaker who spoke", title=title)
-    axes.legend(loc="upper right", frameon=True, fontsize=8)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, -0.25), fontsize=8)
     figure.colorbar(image, label="held-out utterances")
     return figure
 
