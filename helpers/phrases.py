@@ -48,7 +48,7 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more
     if more < 0:
         raise InputError(f"{more} more speakers of a phrase; expected 0 or more")
     folder, rows = Path(folder), []
-    with replacing_folder(folder, 60) as new:
+    with replacing_folder(folder, 60 + more // 2) as new:
         if folder.exists() and any(folder.iterdir()) and not (folder / "phrases.json").exists():
             raise InputError(f"{folder} is not empty; expected a new or empty folder for the recordings")
         for index, voice in enumerate(synthesis.draw_voices(train_speakers + test_speakers + more, seed)):
