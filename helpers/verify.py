@@ -1,0 +1,133 @@
+"""Did one person speak both? A recording against one or more others, from the shell.
+
+`python -m helpers.verify ENROLLED... VERIFIED` takes all recordings but the last for one person's and says
+whether the last is theirs too. Exit status: 0 the same person, 1 different people, 2 could not tell, and why.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from helpers import PROJECT, InputError, cards, identification, models, quality
+from helpers.calibration import Calibration
+
+TRAINED = PROJECT / "results" / "models"  # by the last `make run`
+COMMITTED = PROJECT / "notebooks" / "models"
+RATIO = Calibration(1.0, 0.0)  # a verifier's score is a log likelihood ratio already
+STRANGE = -2.0  # an enrolled recording so unlike the others is remarked on: 7 to 1 against one person
+
+
+def find_model():
+    """Path of the model that the last `make run` trained, or else of the one that the course comes with."""
+    folders = [folder for folder in (TRAINED, COMMITTED) if (folder / "siamese_gru.keras").exists()]
+    return [*folders, COMMITTED][0] / "siamese_gru.keras"
+
+
+def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alarm=1):
+    """Compare a recording with those of one person.
+
+    Parameters
+    ----------
+    verifier : models.Verifier
+    enrolled : list of paths
+        Recordings of one person; their voices are averaged.
+    verified : path
+    prior, cost_miss, cost_false_alarm : float
+        The operating point, as for `calibration.Calibration.threshold`.
+
+    Returns
+    -------
+    dict
+        `same` (bool); `score`, the log likelihood ratio (natural log), one person against two; `probability`
+        of one person under the prior; `threshold` of the score; `remarks` on what may make the answer wrong
+        (list of str); and `recordings`, for each its `file`, what `quality.examine` measured, and `remarks`.
+
+    Raises
+    ------
+    InputError
+        For a recording that cannot be read or that no answer could be trusted on, for none enrolled, and as
+        `Calibration.threshold`.
+    """
+    if not enrolled:
+        raise InputError("one recording; expected one or more of one person, and one to verify")
+    threshold = RATIO.threshold(prior, cost_miss, cost_false_alarm)
+    paths = [Path(path) for path in (*enrolled, verified)]
+    waveforms = [cards.load_query(path) for path in paths]
+    recordings = [_examined(path.name, waveform) for path, waveform in zip(paths, waveforms, strict=True)]
+    speech = identification.trimmed(waveforms, 35)
+    voices = cards.embed(verifier, speech)
+    score = float(verifier.scores(voices[:-1].mean(axis=0, keepdims=True), voices[-1:])[0, 0])
+    far = max(quality.spectrum_distance(each, speech[-1]) for each in speech[:-1])
+    notes = [f"{each['file']} is {remark}" for each in recordings for remark in each["remarks"]]
+    notes += _unlike_others(verifier, voices[:-1], paths)
+    if far > quality.UNLIKE:
+        found = f"average spectra {far:.0f} dB apart"
+        notes.append(f"{paths[-1].name} sounds like another microphone or room ({found}), or another voice")
+    return {
+        "same": score >= threshold,
+        "score": score,
+        "probability": float(RATIO.probability(score, prior)),
+        "threshold": threshold,
+        "remarks": notes,
+        "recordings": recordings,
+    }
+
+
+def _examined(name, waveform):
+    measured = quality.examine(waveform)
+    quality.check_fit(measured, name)
+    return {"file": name, **measured._asdict(), "remarks": quality.remarks(measured)}
+
+
+def _unlike_others(verifier, voices, paths):
+    """Remarks on enrolled recordings that do not sound like the mean of the other ones."""
+    if len(voices) < 3:
+        return []
+    others = (voices.sum(axis=0) - voices) / (len(voices) - 1)
+    scores = verifier.scores(others, voices).diagonal()
+    return [
+        f"{path.name} does not sound like the other recordings enrolled"
+        for path, score in zip(paths, scores, strict=False)
+        if score < STRANGE
+    ]
+
+
+def in_words(answer):
+    """An answer of `verify` as a paragraph in plain words."""
+    percent = 100 * answer["probability"]
+    sure = f"{percent:.0f} %" if 1 <= percent <= 99 else "less than 1 %" if percent < 1 else "more than 99 %"
+    said = "The same person" if answer["same"] else "Different people"
+    lines = [f"{said}: the probability of one person is {sure}."]
+    lines.append(f"Score {answer['score']:+.2f}, accepted from {answer['threshold']:+.2f} on.")
+    return "\n".join([*lines, *(f"Mind: {remark}." for remark in answer["remarks"])])
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.verify", description=__doc__.split("\n")[0])
+    parser.add_argument("recordings", nargs="+", metavar="FILE", help="of one person; the last is verified")
+    parser.add_argument("--model", default="", help="a siamese_gru.keras (default: the last run's)")
+    parser.add_argument("--prior", type=float, default=0.5, help="probability of one person beforehand")
+    parser.add_argument("--cost-miss", type=float, default=1, help="of rejecting the same person")
+    parser.add_argument("--cost-false-alarm", type=float, default=1, help="of accepting another person")
+    parser.add_argument("--json", action="store_true", help="one JSON object in place of words")
+    options = parser.parse_args(arguments)
+    *enrolled, verified = options.recordings
+    point = (options.prior, options.cost_miss, options.cost_false_alarm)
+    try:
+        model = Path(options.model) if options.model else find_model()
+        verifier = models.load_verifier(model)
+        answer = verify(verifier, enrolled, verified, *point)
+        answer |= {"model": str(model), "trained_on": verifier.facts.get("corpus", "unknown")}
+    except InputError as error:
+        print(f"Could not tell: {error}", file=sys.stderr)
+        if options.json:
+            print(json.dumps({"same": None, "why": str(error)}, indent=1))
+        return 2
+    print(json.dumps(answer, indent=1) if options.json else in_words(answer))
+    return 0 if answer["same"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
