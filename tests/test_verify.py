@@ -1,0 +1,139 @@
+"""One person or two, from files to an exit status: on the embedded corpus, with the course's model."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from helpers import InputError, cards, corpora, identification, models, quality, synthesis, verify
+from helpers.corpora import SAMPLE_RATE
+
+MODEL = str(verify.COMMITTED / "siamese_gru.keras")
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    return models.load_verifier(MODEL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three recordings of one speaker (a0 to a2) and one of another (b0), clearly told apart by the model."""
+    folder = tmp_path_factory.mktemp("voices")
+    test = corpora.load_course(synthesis.course_folder())[1]
+    for name, row in (("a0", 0), ("a1", 1), ("a2", 2), ("b0", 11)):
+        soundfile.write(folder / f"{name}.wav", test.waveforms[row], SAMPLE_RATE)
+    return folder
+
+
+def paths(folder, names):
+    return [str(folder / f"{name}.wav") for name in names.split()]
+
+
+def test_exit_status_and_words_for_the_same_person_and_for_two(folder, capsys):
+    assert verify.main([*paths(folder, "a0 a1"), "--model", MODEL]) == 0
+    assert capsys.readouterr().out.startswith("The same person: the probability of one person is ")
+    assert verify.main([*paths(folder, "a0 a1 a2 b0"), "--model", MODEL]) == 1
+    assert capsys.readouterr().out.startswith("Different people: ")
+
+
+def test_the_score_is_the_models_own(folder, verifier):
+    answer = verify.verify(verifier, paths(folder, "a0 a1"), paths(folder, "b0")[0])
+    speech = identification.trimmed([cards.load_query(path) for path in paths(folder, "a0 a1 b0")], 35)
+    voices = np.concatenate([verifier.embed(each) for each in speech])
+    expected = verifier.scores((voices[:1] + voices[1:2]) / 2, voices[2:])[0, 0]
+    assert answer["score"] == pytest.approx(expected, abs=1e-4)
+    assert answer["probability"] == pytest.approx(1 / (1 + np.exp(-expected)), abs=1e-4)
+    assert answer["same"] == (expected >= 0)
+
+
+def test_the_operating_point_moves_threshold_and_probability(folder, verifier):
+    a0, a1 = paths(folder, "a0 a1")
+    plain, rare = verify.verify(verifier, [a0], a1), verify.verify(verifier, [a0], a1, prior=1e-9)
+    assert (plain["same"], rare["same"]) == (True, False)
+    assert rare["score"] == plain["score"]
+    assert rare["probability"] < 0.01 < plain["probability"]
+    dear = verify.verify(verifier, [a0], a1, cost_false_alarm=np.e)
+    assert dear["threshold"] == pytest.approx(1)
+    assert dear["probability"] == plain["probability"]
+
+
+def test_json_is_for_machines(folder, capsys):
+    assert verify.main([*paths(folder, "a0 a1"), "--model", MODEL, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["same"] is True
+    assert answer["trained_on"].startswith("synthesised speech")
+    assert [each["file"] for each in answer["recordings"]] == ["a0.wav", "a1.wav"]
+    assert set(quality.Quality._fields) < set(answer["recordings"][0])
+
+
+def spoilt(folder, name, waveform):
+    soundfile.write(folder / name, waveform, SAMPLE_RATE)
+    return str(folder / name)
+
+
+def test_what_cannot_be_told_ends_with_status_2_and_why(folder, tmp_path, capsys):
+    a0 = paths(folder, "a0")[0]
+    waveform = cards.load_query(a0)
+    text = tmp_path / "text.wav"
+    text.write_text("no sound")
+    noise = np.random.default_rng(0).normal(size=len(waveform)) * np.std(waveform)
+    cases = {
+        "text.wav cannot be decoded": str(text),
+        "none.wav is missing": str(tmp_path / "none.wav"),
+        "quick.wav has 0.2 s of speech": spoilt(tmp_path, "quick.wav", waveform[4000:7200]),
+        "hiss.wav is too noisy": spoilt(tmp_path, "hiss.wav", (waveform + noise) / 4),
+        "silent.wav holds silence": spoilt(tmp_path, "silent.wav", 0 * waveform),
+    }
+    for why, path in cases.items():
+        assert verify.main([a0, path, "--model", MODEL, "--json"]) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith(f"Could not tell: {why}")
+        assert said.err.count("\n") == 1
+        answer = json.loads(said.out)
+        assert answer["same"] is None
+        assert answer["why"].startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("extra", "why"),
+    [
+        (["--model", "nowhere.keras"], "nowhere.keras does not exist; notebook 04 makes it"),
+        (["--prior", "1.5"], "a target prior of 1.5 and costs of 1 and 1; expected a prior between 0 and 1"),
+    ],
+)
+def test_other_reasons_are_told_too(folder, capsys, extra, why):
+    assert verify.main([*paths(folder, "a0 a1"), "--model", MODEL, *extra]) == 2
+    assert why in capsys.readouterr().err
+
+
+def test_one_recording_is_not_enough(folder, capsys):
+    assert verify.main([*paths(folder, "a0"), "--model", MODEL]) == 2
+    assert "one recording; expected one or more of one person" in capsys.readouterr().err
+
+
+def test_a_stranger_among_the_enrolled_is_remarked_on(folder, verifier):
+    answer = verify.verify(verifier, paths(folder, "a0 a2 b0"), paths(folder, "a1")[0])
+    assert "b0.wav does not sound like the other recordings enrolled" in answer["remarks"]
+    answer = verify.verify(verifier, paths(folder, "a0 a1"), paths(folder, "a2")[0])
+    assert not [remark for remark in answer["remarks"] if "enrolled" in remark]
+
+
+def test_another_microphone_is_remarked_on(folder, tmp_path, verifier):
+    a0, a1 = paths(folder, "a0 a1")
+    thin = np.diff(cards.load_query(a1), n=2)  # 12 dB an octave
+    answer = verify.verify(verifier, [a0], spoilt(tmp_path, "thin.wav", thin))
+    assert any(each.startswith("thin.wav sounds like another microphone") for each in answer["remarks"])
+    assert "Mind: thin.wav sounds like another microphone" in verify.in_words(answer)
+
+
+def test_the_last_runs_model_is_found_first(tmp_path, monkeypatch):
+    monkeypatch.setattr(verify, "TRAINED", tmp_path)
+    assert verify.find_model() == verify.COMMITTED / "siamese_gru.keras"
+    (tmp_path / "siamese_gru.keras").write_bytes(b"")
+    assert verify.find_model() == tmp_path / "siamese_gru.keras"
+    monkeypatch.setattr(verify, "COMMITTED", tmp_path / "none")
+    (tmp_path / "siamese_gru.keras").unlink()
+    with pytest.raises(InputError, match="does not exist; notebook 04 makes it"):
+        models.load_verifier(verify.find_model())
