@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from helpers import InputError
 from helpers.corpora import SAMPLE_RATE
 from helpers.recordings import _load
 
@@ -60,6 +61,23 @@ def embed(verifier, waveforms, lengths=4):
         batch = np.stack([waveforms[row][:count] for row in rows])
         voices |= dict(zip(rows, verifier.embed(batch), strict=True))
     return np.stack([voices[row] for row in range(len(samples))])
+
+
+def recordings_in(folder):
+    """Paths of the files in a folder, sorted, hidden ones left out.
+
+    Raises
+    ------
+    InputError
+        When there is no such folder, or nothing in it.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; expected one with recordings of one person")
+    found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    if not found:
+        raise InputError(f"{folder} is empty; expected recordings of one person")
+    return found
 
 
 def load_query(path):

@@ -1,0 +1,147 @@
+"""Recordings spoilt on purpose, as phones, rooms and hurry spoil them, and what that costs a verifier.
+
+`python -m helpers.spoiling --data FOLDER` counts the errors on recordings of real people.
+"""
+
+import argparse
+import sys
+
+import librosa
+import numpy as np
+import pandas as pd
+
+from helpers import InputError, cards, channels, conditions, identification, metrics, models, quality
+from helpers import recordings, verify
+from helpers.corpora import SAMPLE_RATE
+
+
+def cut_short(waveform, rng):
+    """Half a second out of the middle."""
+    return conditions.middle(waveform[None], 0.5)[0]
+
+
+def hiss(waveform, rng):
+    """White noise 10 dB below the speech."""
+    return conditions.add_noise(waveform[None], rng.normal(size=(1, len(waveform))), 10)[0]
+
+
+def overdrive(waveform, rng):
+    """Four times as loud as the converter takes: the peaks are cut off."""
+    return np.clip(4 * waveform / np.abs(waveform).max(), -1, 1)
+
+
+def telephone(waveform, rng):
+    """Sampled at 8,000 Hz and back: nothing above 4 kHz is left."""
+    narrow = librosa.resample(waveform, orig_sr=SAMPLE_RATE, target_sr=SAMPLE_RATE // 2)
+    return librosa.resample(narrow, orig_sr=SAMPLE_RATE // 2, target_sr=SAMPLE_RATE)
+
+
+def microphone(waveform, rng):
+    """Through a random smooth curve over frequency: another device."""
+    return channels.disturb(waveform[None], seed=int(rng.integers(2**31)), snr=(60, 60))[0]
+
+
+def room(waveform, rng):
+    """In a random reverberant room."""
+    return channels.in_room(waveform[None], rng)[0]
+
+
+WAYS = {
+    "half a second": cut_short,
+    "noise": hiss,
+    "overdriven": overdrive,
+    "telephone": telephone,
+    "other microphone": microphone,
+    "a room's echo": room,
+}
+
+
+def cost(verifier, waveforms, speakers, ways=WAYS, seed=0):
+    """What spoiling does to a verifier: clean utterances enrolled, spoilt ones verified, all pairs of two.
+
+    Parameters
+    ----------
+    verifier : models.Verifier
+    waveforms : sequence of float arrays (samples,)
+        At 16,000 Hz.
+    speakers : int array (utterances,)
+    ways : dict
+        Name: callable (waveform, rng) -> waveform.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per way, "as they are" first: `eer`; `missed` and `let_in`, the shares of target and impostor
+        trials decided wrongly at the verifier's threshold; `refused`, the share of recordings that
+        `quality.check_fit` refuses, and `warned`, of those not refused but remarked on, for themselves or
+        beside the speaker's next utterance, which is clean.
+    """
+    clean = cards.embed(verifier, identification.trimmed(waveforms, 35))
+    speakers, rows = np.asarray(speakers), {}
+    first, second = np.nonzero(~np.eye(len(speakers), dtype=bool))
+    beside = [waveforms[_next(speakers, row)] for row in range(len(speakers))]
+    same = speakers[first] == speakers[second]
+    for name, spoil in {"as they are": lambda waveform, rng: waveform, **ways}.items():
+        rng = np.random.default_rng(seed)
+        spoilt = [spoil(waveform, rng).astype(np.float32) for waveform in waveforms]
+        voices = cards.embed(verifier, identification.trimmed(spoilt, 35))
+        scores = verifier.scores(clean, voices)[first, second]
+        judged = [_judged(*each) for each in zip(spoilt, beside, strict=True)]
+        rows[name] = {
+            "eer": metrics.equal_error(scores, same.astype(int))[0],
+            "missed": np.mean(scores[same] < verifier.threshold),
+            "let_in": np.mean(scores[~same] >= verifier.threshold),
+            "refused": np.mean([each == "refused" for each in judged]),
+            "warned": np.mean([each == "warned" for each in judged]),
+        }
+    return pd.DataFrame(rows).T
+
+
+def _next(speakers, row):
+    """The row after this one of the same speaker, the first one after the last."""
+    own = np.flatnonzero(speakers == speakers[row])
+    return own[(np.searchsorted(own, row) + 1) % len(own)]
+
+
+def _judged(waveform, other):
+    measured = quality.examine(waveform)
+    try:
+        quality.check_fit(measured, "it")
+    except InputError:
+        return "refused"
+    unlike = quality.spectrum_distance(waveform, other) > quality.UNLIKE
+    return "warned" if unlike or quality.remarks(measured) else "fine"
+
+
+def drawn(found, speakers, each, seed=0):
+    """Some speakers of recordings, drawn at random, with so many recordings each: `recordings.Recordings`."""
+    names, counts = np.unique(found.labels, return_counts=True)
+    names = np.random.default_rng(seed).permutation(names[counts >= each])[:speakers]
+    rows = np.concatenate([np.flatnonzero(found.labels == name)[:each] for name in names])
+    return found.select(np.isin(np.arange(len(found.labels)), rows))
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.spoiling", description=__doc__.split("\n")[0])
+    parser.add_argument("--data", default="", help="folder with utterances.csv, or with trs.pkl and tes.pkl")
+    parser.add_argument("--model", default="", help="a siamese_gru.keras (default: the last run's)")
+    parser.add_argument("--speakers", type=int, default=40, help="speakers drawn (default: 40)")
+    parser.add_argument("--each", type=int, default=6, help="recordings of each (default: 6)")
+    options = parser.parse_args(arguments)
+    try:
+        verifier = models.load_verifier(options.model or verify.find_model())
+        train, test = recordings.load_speech(options.data, test_speakers=0)
+        chosen = drawn(test if len(test.labels) else train, options.speakers, options.each)
+        table = cost(verifier, chosen.waveforms, chosen.labels)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{len(chosen.labels)} recordings of {len(set(chosen.labels))} speakers, {chosen.name}, in %")
+    print((100 * table).round(1).to_string())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

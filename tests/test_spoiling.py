@@ -1,0 +1,98 @@
+"""Recordings spoilt on purpose: each way does what it says, and the errors are counted as they are told."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import quality, spoiling
+from helpers.corpora import SAMPLE_RATE
+from helpers.recordings import Recordings
+
+
+def spoken(hertz, number=0, seconds=2):
+    """A buzz with pauses, in a little noise: harmonics up to 8 kHz, the pitch itself the strongest."""
+    rng, time = np.random.default_rng([int(hertz), number]), np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
+    buzz = sum(
+        np.sin(2 * np.pi * hertz * k * time + rng.uniform(0, 6)) / k for k in range(1, int(7900 / hertz))
+    )
+    buzz *= (time * 4 % 1 < 0.7) * (1 + np.sin(2 * np.pi * 3 * time)) / np.abs(buzz).max() / 4
+    return (buzz + 1e-4 * rng.normal(size=len(time))).astype(np.float32)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+def test_each_way_does_what_it_says(rng):
+    clean = spoken(120)
+    assert len(spoiling.cut_short(clean, rng)) == SAMPLE_RATE / 2
+    noise = spoiling.hiss(clean, rng) - clean
+    assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(10, abs=0.01)
+    assert quality.examine(spoiling.overdrive(clean, rng)).clipped > 3 * quality.examine(clean).clipped
+    assert np.abs(spoiling.overdrive(clean, rng)).max() == 1
+    assert quality.examine(spoiling.telephone(clean, rng)).high < quality.NARROW < quality.examine(clean).high
+    assert len(spoiling.telephone(clean, rng)) == len(clean)
+    assert quality.spectrum_distance(clean, spoiling.microphone(clean, rng)) > 2
+    echo = spoiling.room(clean, rng)[6400:]
+    pause = np.abs(clean[6400:]) < 1e-3
+    assert np.mean(echo[pause] ** 2) > 10 * np.mean(clean[6400:][pause] ** 2)
+
+
+def test_ways_are_the_same_with_the_same_seed():
+    for spoil in spoiling.WAYS.values():
+        one, two, other = (spoil(spoken(120), np.random.default_rng(seed)) for seed in (3, 3, 4))
+        assert np.array_equal(one, two)
+        random = spoil in (spoiling.hiss, spoiling.microphone, spoiling.room)
+        assert np.array_equal(one, other) is not random
+
+
+def pitch_verifier():
+    """Tells speakers apart by their strongest frequency from 50 to 300 Hz: the pitch."""
+
+    def embed(waveforms):
+        spectra = np.abs(np.fft.rfft(waveforms, 4 * SAMPLE_RATE))[:, 200:1200]
+        return (200 + spectra.argmax(axis=1, keepdims=True)) / 4
+
+    return SimpleNamespace(embed=embed, scores=lambda x, z: 5 - np.abs(x - z.T), threshold=0.0)
+
+
+def test_errors_are_counted_between_clean_and_spoilt():
+    speakers = np.repeat([0, 1, 2], 3)
+    waveforms = [
+        spoken((100, 150, 200)[who], number) for who, number in zip(speakers, [0, 1, 2] * 3, strict=True)
+    ]
+    first = waveforms[0]
+    ways = {
+        "all alike": lambda waveform, rng: first,
+        "telephone": spoiling.telephone,
+        "clipped": spoiling.overdrive,
+        "thin": lambda waveform, rng: np.diff(waveform, n=2, prepend=[0, 0]),  # 12 dB an octave
+    }
+    table = spoiling.cost(pitch_verifier(), waveforms, speakers, ways)
+    assert list(table.index) == ["as they are", *ways]
+    clean, alike = table.loc["as they are"], table.loc["all alike"]
+    assert (clean[["eer", "missed", "let_in", "refused", "warned"]] == 0).all()
+    # all sound like speaker 0: 12 of 18 target trials are missed, and the others let in where 0 is enrolled
+    assert alike["missed"] == pytest.approx(12 / 18)
+    assert alike["let_in"] == pytest.approx(18 / 54)
+    assert table.loc["telephone", "refused"] == 1
+    assert table.loc["telephone", "warned"] == 0
+    assert (table.loc["clipped", "refused"], table.loc["clipped", "warned"]) == (0, 1)
+    assert table.loc["thin", "warned"] == 1
+
+
+def test_speakers_are_drawn_with_enough_recordings():
+    labels = np.repeat([0, 1, 2, 3], [2, 5, 5, 5])
+    found = Recordings("r", list(range(len(labels))), labels, pd.DataFrame({"n": labels}))
+    chosen = spoiling.drawn(found, 2, 3)
+    assert len(chosen.labels) == 6
+    assert len(set(chosen.labels)) == 2
+    assert 0 not in chosen.labels
+
+
+def test_the_command_says_what_is_missing(tmp_path, capsys):
+    assert spoiling.main(["--data", str(tmp_path), "--model", "none.keras"]) == 1
+    assert "none.keras does not exist" in capsys.readouterr().err
