@@ -1,8 +1,8 @@
 """Is a recording fit to be judged, and what in it may make the answer wrong?
 
 The limits were set on speechocean762 and the course's files, clean and spoilt on purpose. The error rates
-told are those of `python -m helpers.spoiling` with the course's model (`notebooks/models`) over 40 speakers of
-speechocean762, clean recordings against spoilt ones; clean against clean the EER is 8 %.
+told are those of `python -m helpers.spoiling` with the course's model (`notebooks/models`) over 40 speakers
+of speechocean762, clean recordings against spoilt ones; clean against clean the EER is 8 %.
 """
 
 from typing import NamedTuple
