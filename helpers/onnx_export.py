@@ -12,22 +12,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from helpers import PROJECT, InputError, replacing
+from helpers import InputError, replacing
 from helpers.corpora import SAMPLE_RATE
 from helpers.models import load_verifier
 from helpers.onnx_graphs import scores_graph, voices_graph
+from helpers.verify import TRAINED, find_model
 
 SECONDS = (1.0, 1.41, 3.7)  # of the recordings that the files are checked with, beside the shortest
 # At most. On a processor it is 1e-6 and 1e-5; products in TF32, which GPUs may take, are rounded at 5e-4.
 VOICES_APART, SCORES_APART = 1e-3, 2e-2
-TRAINED = PROJECT / "results" / "models"  # by the last `make run`
-COMMITTED = PROJECT / "notebooks" / "models"
-
-
-def find_model():
-    """Path of the model that the last `make run` trained, or else of the one that the course comes with."""
-    folders = [folder for folder in (TRAINED, COMMITTED) if (folder / "siamese_gru.keras").exists()]
-    return [*folders, COMMITTED][0] / "siamese_gru.keras"
 
 
 def session(path):
