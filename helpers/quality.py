@@ -14,10 +14,7 @@ from helpers import InputError
 from helpers.corpora import SAMPLE_RATE
 
 SHORTEST, SHORT = 0.5, 1.0  # seconds of speech; with half a second the EER is 17 %
-NOISIEST, NOISY = (
-    6.0,
-    14.0,
-)  # dB, as `examine` finds: about 2 and 11 of true ratio; at 10 the EER is 27 %
+NOISIEST, NOISY = 6.0, 13.5  # dB, as `examine` finds: 2 and 10 of true ratio; at 10 the EER is 27 %
 NARROW = -52.0  # dB of what lies above 4.3 kHz to all; telephone speech has less, EER 39 %
 CLIPPED = 0.01  # share of samples at the peak; overdriven fourfold, EER 15 %
 QUIET = -50.0  # dBFS: few of the 16 bits are used
