@@ -82,8 +82,8 @@ def listing(path):
 def contents(data):
     """Digests of what every notebook may read: the utterances, the helpers, the models, the lock.
 
-    Subfolders of the data folder do not count, as they hold what the helpers make, unless there is a table of
-    recordings; recordings are known by their size and time.
+    Subfolders of the project's data folder do not count, as they hold what the helpers make. Those of another
+    one count unless it has the course's files; recordings are known by their size and time.
 
     Parameters
     ----------
@@ -95,6 +95,7 @@ def contents(data):
     dict of str to str
     """
     folder = Path(data or os.environ.get("SIAMESE_VOICES_DATA") or PROJECT / "data")
+    mapped = {name: stat for path in folder.glob("*.npy") for name, stat in listing(path).items()}
     files = [path for path in folder.glob("*") if path.suffix in (".pkl", ".csv", ".json")]
     files += [
         *PROJECT.glob("helpers/*.py"),
@@ -102,9 +103,10 @@ def contents(data):
         PROJECT / "requirements.txt",
     ]
     found = {str(path): digest(path.read_bytes()) for path in files if path.is_file()}
-    recordings = listing(folder) if (folder / "utterances.csv").exists() else {}
+    ours = folder == PROJECT / "data" and not (folder / "utterances.csv").exists()
+    corpus = not ours and not any(folder.glob("trs.*"))
     return (
-        recordings
+        ({"recordings": digest(listing(folder))} if corpus else mapped)
         | found
         | {"backend": os.environ.get("KERAS_BACKEND", ""), "python": str(sys.version_info[:2])}
     )
@@ -305,7 +307,9 @@ def locked(out):
 def main(argv=None):
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m helpers.batch", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="", metavar="DIR", help="folder of trs.pkl and tes.pkl")
+    parser.add_argument(
+        "--data", default="", metavar="DIR", help="folder of trs.pkl and tes.pkl, or a corpus"
+    )
     parser.add_argument("--out", default=PROJECT / "results", metavar="DIR", help="default: results")
     parser.add_argument("--notebooks", default="", metavar="04,05", help="numbers; default: all")
     parser.add_argument(

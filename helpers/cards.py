@@ -81,7 +81,7 @@ def recordings_in(folder):
 
 
 def load_query(path):
-    """One recording in any format that librosa reads, as float32 (samples,) at 16,000 Hz, mono.
+    """One recording in any format that `decoding.decode` reads, as float32 (samples,) at 16,000 Hz, mono.
 
     Raises
     ------

@@ -13,6 +13,8 @@ from helpers.pickles import naming, read_array, shown
 
 SAMPLE_RATE = 16_000
 SHORTEST = 1024  # samples: one STFT window
+SAMPLES = {"trs": 16_180, "tes": 22_631}  # of an utterance of the course's two files
+CHUNK = 1024  # rows of a mapped array that are checked at a time
 
 
 class Corpus(NamedTuple):
@@ -29,15 +31,17 @@ class Corpus(NamedTuple):
 
 
 def load_utterances(path, utterances_per_speaker=10):
-    """Load utterances and the numbers of their speakers from a pickle, in the course's format or near it.
+    """Load utterances and the numbers of their speakers, in the course's format or near it.
 
-    Rows are ordered by speaker, equally many each, unless a table of the same name (``trs.csv`` beside
-    ``trs.pkl``) says in its column ``speaker`` who spoke each row. Integers are 16-bit samples. Floats are
-    taken as they are up to a peak of 1, divided by the peak up to 2, and by 32,768 from there up to that.
+    From a pickle, or from an ``.npy`` file of float32 in [-1, 1], which is mapped: it may be larger than
+    memory, and rows are read when they are used. Rows are ordered by speaker, equally many each, unless a
+    table of the same name (``trs.csv`` beside ``trs.pkl``) says in its column ``speaker`` who spoke each row.
+    Integers are 16-bit samples. Floats are taken as they are up to a peak of 1, divided by the peak up to 2,
+    and by 32,768 from there up to that.
 
     Parameters
     ----------
-    path : path of the pickle
+    path : path of the pickle or ``.npy`` file
     utterances_per_speaker : int, at least 2; not used where there is a table
 
     Returns
@@ -51,22 +55,32 @@ def load_utterances(path, utterances_per_speaker=10):
         throughout or not finite, which it names by number, counted from 0.
     """
     path = Path(path)
-    samples = read_array(path)
-    with naming(path, f"rows of speech, {SHORTEST} samples or more, in floats up to 1 or 16-bit integers"):
-        waveforms = _scaled(samples)
+    if path.suffix == ".npy":
+        with naming(
+            path, f"a 2-D array of float32 up to 1, rows of {SHORTEST} samples or more, as saved by NumPy"
+        ):
+            waveforms = _mapped(path)
+    else:
+        samples = read_array(path)
+        with naming(
+            path, f"rows of speech, {SHORTEST} samples or more, in floats up to 1 or 16-bit integers"
+        ):
+            waveforms = _scaled(samples)
     csv = path.with_suffix(".csv")
     if csv.exists():
         with naming(csv, "a column speaker, a row per utterance, at least 2 speakers of 2 utterances each"):
-            speakers, table = _read_table(csv, len(samples))
+            speakers, table = _read_table(csv, len(waveforms))
     else:
         with naming(path, "at least 2 speakers with equally many utterances, at least 2 each"):
-            speakers = _counted_speakers(len(samples), utterances_per_speaker)
+            speakers = _counted_speakers(len(waveforms), utterances_per_speaker)
             table = pd.DataFrame({"speaker": speakers})
     return Corpus(_corpus_name(path), waveforms, speakers, table)
 
 
 def load_course(folder, utterances_per_speaker=10):
     """Load the course's two files from a folder: ``trs.pkl`` to train on and ``tes.pkl`` to test on.
+
+    Large ones come as ``trs.npy`` and ``tes.npy``: see `load_utterances`.
 
     Parameters
     ----------
@@ -83,11 +97,17 @@ def load_course(folder, utterances_per_speaker=10):
     InputError
         When one is missing, and as `load_utterances`.
     """
-    paths = [Path(folder) / name for name in ("trs.pkl", "tes.pkl")]
+    paths = [course_file(folder, stem) for stem in SAMPLES]
     for path in paths:
         if not path.exists():
             raise InputError(f"{path} is missing; expected trs.pkl (training) and tes.pkl (test) beside it")
     return tuple(load_utterances(path, utterances_per_speaker) for path in paths)
+
+
+def course_file(folder, stem):
+    """The path of ``trs`` or ``tes`` in a folder: the pickle, or the ``.npy`` file if only that is there."""
+    pickle, array = (Path(folder) / f"{stem}{suffix}" for suffix in (".pkl", ".npy"))
+    return array if array.is_file() and not pickle.exists() else pickle
 
 
 # ---- checking and scaling ----------------------------------------------------------------------------------
@@ -103,11 +123,41 @@ def _scaled(samples):
         raise InputError(f"has samples up to {peak:.6g}")
     scale = 32768.0 if samples.dtype.kind == "i" or peak > 2 else max(peak, 1.0)
     waveforms = (samples / np.float64(scale)).astype(np.float32)
-    _refuse_rows(np.ptp(waveforms, axis=1) < 2e-4, "silent (all samples within 0.0002 of each other)")
+    for bad, what in faults(waveforms):
+        _refuse_rows(bad, what)
+    return waveforms
+
+
+def faults(waveforms):
+    """Which rows (utterances, samples) are of no use, and why: pairs of a bool array and a text."""
+    yield ~np.isfinite(waveforms).all(axis=1), "not finite (NaN or infinite)"
+    yield np.ptp(waveforms, axis=1) < 2e-4, "silent (all samples within 0.0002 of each other)"
     level = np.abs(waveforms)
     at_peak = level >= 0.999 * level.max(axis=1, keepdims=True)
-    _refuse_rows(at_peak.mean(axis=1) >= 0.5, "clipped throughout (half the samples at the row's peak)")
-    return waveforms
+    yield at_peak.mean(axis=1) >= 0.5, "clipped throughout (half the samples at the row's peak)"
+
+
+def _mapped(path):
+    """The array in an .npy file, its rows read only when they are used; checked as a pickle's are."""
+    try:
+        rows = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:  # an array of Python objects is refused, not unpickled
+        raise InputError("is missing" if not path.exists() else f"cannot be read ({shown(error)})") from None
+    if rows.ndim != 2 or rows.dtype != np.float32 or not rows.flags.c_contiguous or not rows.size:
+        raise InputError(f"holds an array of {rows.dtype} and shape {rows.shape}")
+    if rows.shape[1] < SHORTEST:
+        raise InputError(f"has rows of {rows.shape[1]} samples, less than one STFT window")
+    found = {}
+    with open(path, "rb") as file:  # pages of a map would stay in memory
+        file.seek(rows.offset)
+        for start in range(0, len(rows), CHUNK):
+            count = min(CHUNK, len(rows) - start)
+            part = np.fromfile(file, np.float32, count * rows.shape[1]).reshape(count, -1)
+            for bad, what in ((np.abs(part).max(axis=1) > 1, "beyond 1"), *faults(part)):
+                found.setdefault(what, []).append(bad)
+    for what, masks in found.items():
+        _refuse_rows(np.concatenate(masks), what)
+    return rows
 
 
 def _refuse_rows(bad, what):
@@ -149,8 +199,9 @@ def _corpus_name(path):
     """The name that corpus.json gives to this very file, known by its SHA-256; else the folder's."""
     try:
         about = json.loads((path.parent / "corpus.json").read_text(encoding="utf-8"))
-        if about["files"][path.name] == hashlib.sha256(path.read_bytes()).hexdigest():
-            return str(about["name"])
+        with path.open("rb") as file:
+            if about["files"][path.name] == hashlib.file_digest(file, "sha256").hexdigest():
+                return str(about["name"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no description, or none of this file
     return path.resolve().parent.name

@@ -1,17 +1,16 @@
 """Recordings of any length in a folder, with a table that says what each one is."""
 
 import re
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import librosa
 import numpy as np
 import pandas as pd
 
 from helpers import InputError, corpora, first_line, phrases, synthesis
 from helpers.batches import hold_out
-from helpers.corpora import SAMPLE_RATE, SHORTEST
+from helpers.corpora import SHORTEST
+from helpers.decoding import EXPECTED, decode
 
 
 class Recordings(NamedTuple):
@@ -157,16 +156,8 @@ def _load_flat(folder):
 
 
 def _load(path, name):
-    expected = f"expected a recording of speech, {SHORTEST} samples or more at {SAMPLE_RATE:,} Hz"
-    if not path.is_file():
-        raise InputError(f"{name} is missing; {expected}")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of one decoder's failure, before the next tries
-            waveform, _ = librosa.load(path, sr=SAMPLE_RATE, mono=True)
-    except Exception as error:  # decoders raise anything
-        reason = first_line(type(error).__name__, error)[:100]
-        raise InputError(f"{name} cannot be decoded ({reason}); {expected}") from error
+    waveform = decode(path, name=name)
     if len(waveform) < SHORTEST or not np.isfinite(waveform).all() or np.ptp(waveform) < 2e-4:
         found = f"{len(waveform)} samples" if len(waveform) < SHORTEST else "silence or values not finite"
-        raise InputError(f"{name} holds {found}; {expected}")
-    return waveform.astype(np.float32)
+        raise InputError(f"{name} holds {found}; {EXPECTED}")
+    return waveform

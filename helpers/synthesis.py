@@ -21,12 +21,11 @@ import librosa
 import numpy as np
 import pandas as pd
 
-from helpers import PROJECT, InputError, espeak, replacing_folder
-from helpers.corpora import SAMPLE_RATE
+from helpers import PROJECT, InputError, convert, corpora, espeak, replacing_folder
+from helpers.corpora import SAMPLE_RATE, SAMPLES
 
 VERSION = 6  # raise it with any change of the sound: corpora of other versions are made anew
 NAME = "synthesised speech (espeak-ng)"
-SAMPLES = {"trs": 16_180, "tes": 22_631}
 FILES = {"trs.pkl", "trs.csv", "tes.pkl", "tes.csv", "corpus.json"}
 
 # How far apart speakers are: the limits of uniform draws.
@@ -300,13 +299,14 @@ def embedded_corpus():
 
 
 def course_folder(data=""):
-    """The folder whose `trs.pkl` and `tes.pkl` are used.
+    """The folder whose `trs.pkl` and `tes.pkl` (or `trs.npy` and `tes.npy`) are used.
 
     Parameters
     ----------
     data : path, optional
         By default the folder that the environment variable SIAMESE_VOICES_DATA names; without it the
-        project's `data` when both files are there, else the embedded corpus.
+        project's `data` when both files are there, else the embedded corpus. A corpus in a layout of
+        `layouts.LAYOUTS` is converted first, once.
 
     Returns
     -------
@@ -315,18 +315,22 @@ def course_folder(data=""):
     Raises
     ------
     InputError
-        When one of the two files is missing.
+        When one of the two files is missing, or both are and there is no corpus that can be converted.
     """
     named = data or os.environ.get("SIAMESE_VOICES_DATA", "")
     folder = Path(named) if named else PROJECT / "data"
-    missing = [name for name in ("trs.pkl", "tes.pkl") if not (folder / name).is_file()]
+    missing = [f"{stem}.pkl" for stem in SAMPLES if not corpora.course_file(folder, stem).is_file()]
     if not missing:
         return folder
     if not named and len(missing) == 2:
         return embedded_corpus()
-    raise InputError(
-        f"{named or 'data'} has no {' and no '.join(missing)}; expected trs.pkl (training) and tes.pkl (test)"
-    )
+    found = f"{named or 'data'} has no {' and no '.join(missing)}"
+    if len(missing) == 1 or not folder.exists():
+        raise InputError(f"{found}; expected trs.pkl (training) and tes.pkl (test)")
+    try:
+        return convert.converted(folder)
+    except InputError as error:
+        raise InputError(f"{found}, and as a corpus {error}") from error
 
 
 def main(arguments=None):

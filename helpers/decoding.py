@@ -1,0 +1,157 @@
+"""Recordings decoded: any file of speech as float32 at 16,000 Hz in mono, and the part of it that is used."""
+
+from pathlib import Path
+
+import librosa
+import numpy as np
+import soundfile
+
+from helpers import InputError, first_line
+from helpers.corpora import SAMPLE_RATE, SHORTEST
+
+try:
+    import av
+except ImportError:  # it has no wheels for every machine; what libsndfile reads is decoded without it
+    av = None
+
+EXPECTED = f"expected a recording of speech, {SHORTEST} samples or more at {SAMPLE_RATE:,} Hz"
+SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".sph", ".raw", ".aiff", ".au"}
+UNKNOWN, UNIMPLEMENTED = 1, 18  # libsndfile's errors for another container, and for SPHERE with shorten in it
+
+QUIET = 30  # dB below the loudest frame: what is quieter is no voice
+FRAME, HOP = 1024, 256  # samples of a frame whose level is measured, and from frame to frame
+VOICED = 0.6  # share of an excerpt that has to be voice
+
+
+def decode(path, seconds=None, name=""):
+    """A recording as one channel at 16,000 Hz.
+
+    libsndfile reads WAV, FLAC, Ogg, MP3 and SPHERE, which TIMIT's files are that end in .WAV; PyAV, where it
+    is installed, reads M4A, AAC and SPHERE compressed with shorten. A file ending in ``.raw`` has no header:
+    it is taken for 16-bit samples at 16,000 Hz, in whichever byte order is the smoother.
+
+    Parameters
+    ----------
+    path : path
+    seconds : float, optional
+        No more than this is decoded, from the beginning.
+    name : str, optional
+        What an error calls the recording; by default its file name.
+
+    Returns
+    -------
+    float32 array (samples,)
+        The mean of the channels, resampled by librosa (soxr). Peaks of compressed recordings can exceed 1.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, damaged, of no known format, or needs a decoder that is not installed.
+    """
+    path = Path(path)
+    name = name or path.name
+    if not path.is_file():
+        raise InputError(f"{name} is missing; {EXPECTED}")
+    try:
+        if path.suffix.lower() == ".raw":
+            return _headerless(path, seconds)
+        waveform, rate = _with_libsndfile(path, seconds)
+        if rate != SAMPLE_RATE:
+            waveform = librosa.resample(waveform, orig_sr=rate, target_sr=SAMPLE_RATE)
+        return np.ascontiguousarray(waveform, dtype=np.float32)
+    except Exception as error:  # decoders raise anything
+        kind = "" if isinstance(error, InputError) else type(error).__name__
+        reason = (first_line(kind, error) if kind else str(error))[:100]
+        raise InputError(f"{name} cannot be decoded ({reason}); {EXPECTED}") from error
+
+
+def _with_libsndfile(path, seconds):
+    try:
+        with soundfile.SoundFile(path) as file:
+            frames = -1 if seconds is None else int(seconds * file.samplerate)
+            return file.read(frames, dtype="float32", always_2d=True).mean(axis=1), file.samplerate
+    except soundfile.LibsndfileError as error:
+        if error.code not in (UNKNOWN, UNIMPLEMENTED):
+            raise
+        if av is None:
+            wanted = "shorten" if error.code == UNIMPLEMENTED else "M4A and AAC"
+            raise InputError(
+                f"{error.error_string.rstrip('.')}; {wanted} need PyAV: pip install av"
+            ) from error
+    return _with_libav(path, seconds)
+
+
+def _with_libav(path, seconds):
+    parts, length = [], 0
+    with av.open(str(path), metadata_errors="ignore") as container:
+        stream = container.streams.audio[0]
+        rate = stream.rate
+        planar = av.AudioResampler(format="fltp")
+        for frame in container.decode(stream):
+            for part in planar.resample(frame):
+                parts.append(part.to_ndarray().mean(axis=0))
+                length += len(parts[-1])
+            if seconds is not None and length >= seconds * rate:
+                break
+    if not length:
+        raise InputError("no sound in it")
+    return np.concatenate(parts)[: None if seconds is None else int(seconds * rate)], rate
+
+
+def _headerless(path, seconds):
+    """16-bit samples in the byte order in which they go up and down less.
+
+    AN4's description says little-endian of files that are big-endian. Read the wrong way, the noisy low byte
+    weighs 256 times as much as the voice: the sum of the steps from sample to sample tells the two apart.
+    """
+    count = -1 if seconds is None else int(seconds * SAMPLE_RATE)
+    if path.stat().st_size % 2:
+        raise InputError("an odd number of bytes in a file of 16-bit samples")
+    orders = [np.fromfile(path, kind, count).astype(np.float32) for kind in ("<i2", ">i2")]
+    return min(orders, key=lambda samples: np.abs(np.diff(samples)).sum(dtype=float)) / 32768
+
+
+def excerpt(waveform, samples):
+    """The stretch of a recording that is used.
+
+    Voice activity is what lies less than 30 dB below the loudest frame (`librosa.effects.split`). What comes
+    before and after it does not count. Where the voice is longer than the excerpt, the excerpt is the stretch
+    with the most voice in it, the first of equals; where it is shorter, it stands in the middle of the
+    excerpt, with the recording's own silence around it, and zeros follow where the recording ends. A peak
+    above 1 is brought down to 1.
+
+    Parameters
+    ----------
+    waveform : float array (length,)
+    samples : int
+
+    Returns
+    -------
+    row : float32 array (samples,)
+    start : int
+        The sample of the recording that it begins with.
+
+    Raises
+    ------
+    InputError
+        When less than 60 % of it would be voice.
+    """
+    voiced = librosa.effects.split(waveform, top_db=QUIET, frame_length=FRAME, hop_length=HOP)
+    active = np.zeros(len(waveform) + 1)
+    for begin, end in voiced:
+        active[begin + 1 : end + 1] = 1
+    heard = np.cumsum(active)  # voice up to each sample
+    begin, end = (int(voiced[0, 0]), int(voiced[-1, 1])) if len(voiced) else (0, 0)
+    if end - begin > samples:
+        starts = np.append(np.arange(begin, end - samples, HOP), end - samples)
+        start = int(starts[np.argmax(heard[starts + samples] - heard[starts])])
+    else:
+        start = max(0, min(begin - (samples - end + begin) // 2, len(waveform) - samples))
+    voice = heard[min(start + samples, len(waveform))] - heard[start]
+    if voice < VOICED * samples:
+        found, needed = voice / SAMPLE_RATE, VOICED * samples / SAMPLE_RATE
+        raise InputError(f"too short: {found:.2f} s of voice; expected {needed:.2f} s or more")
+    row = np.zeros(samples, dtype=np.float32)
+    piece = waveform[start : start + samples]
+    row[: len(piece)] = piece / max(1.0, float(np.abs(piece).max()))
+    return row, start
