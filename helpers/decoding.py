@@ -15,7 +15,8 @@ except ImportError:  # it has no wheels for every machine; what libsndfile reads
     av = None
 
 EXPECTED = f"expected a recording of speech, {SHORTEST} samples or more at {SAMPLE_RATE:,} Hz"
-SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".aac", ".sph", ".raw", ".aiff", ".au"}
+BY_LIBAV = {".m4a", ".mp4", ".aac"}
+SUFFIXES = BY_LIBAV | {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".raw", ".aiff", ".au"}
 UNKNOWN, UNIMPLEMENTED = 1, 18  # libsndfile's errors for another container, and for SPHERE with shorten in it
 
 QUIET = 30  # dB below the loudest frame: what is quieter is no voice
@@ -74,10 +75,10 @@ def _with_libsndfile(path, seconds):
         if error.code not in (UNKNOWN, UNIMPLEMENTED):
             raise
         if av is None:
-            wanted = "shorten" if error.code == UNIMPLEMENTED else "M4A and AAC"
-            raise InputError(
-                f"{error.error_string.rstrip('.')}; {wanted} need PyAV: pip install av"
-            ) from error
+            kind = "SPHERE compressed with shorten" if error.code == UNIMPLEMENTED else "M4A or AAC"
+            if error.code == UNKNOWN and path.suffix.lower() not in BY_LIBAV:
+                raise
+            raise InputError(f"{kind} needs PyAV: pip install av") from error
     return _with_libav(path, seconds)
 
 
