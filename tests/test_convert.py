@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from trees import PATHS, tone, write, write_corpus
 
-from helpers import PROJECT, InputError, convert, streaming, synthesis
+from helpers import PROJECT, InputError, batch, convert, streaming, synthesis
 from helpers.convert import main
 from helpers.corpora import load_course, load_utterances
 from helpers.drawing import Settings
@@ -295,6 +296,22 @@ def test_the_data_of_a_notebook_may_be_a_corpus(tmp_path, voices, monkeypatch):
         InputError, match=r"empty has no trs\.pkl and no tes\.pkl, and as a corpus .* holds 0 rec"
     ):
         synthesis.course_folder(tmp_path / "empty")
+
+
+def test_a_batch_run_knows_every_recording(tmp_path, voices):
+    copy = tmp_path / "voices"
+    shutil.copytree(voices, copy)
+    before = batch.contents(str(copy))
+    assert before == batch.contents(str(copy))
+    write(copy / "s2" / "r1.wav", tone(99))
+    assert batch.contents(str(copy)) != before
+    run(voices, copy / "made", "--npy")
+    course = batch.contents(str(copy / "made"))
+    (copy / "made" / "below").mkdir()
+    (copy / "made" / "below" / "one.wav").touch()  # beside the course's own files it does not count
+    assert batch.contents(str(copy / "made")) == course
+    os.utime(copy / "made" / "tes.npy", (1, 1))
+    assert batch.contents(str(copy / "made")) != course
 
 
 def test_real_speech(real_speech, tmp_path):
