@@ -82,8 +82,8 @@ def listing(path):
 def contents(data):
     """Digests of what every notebook may read: the utterances, the helpers, the models, the lock.
 
-    Subfolders of the project's data folder do not count, as they hold what the helpers make. Those of another
-    one count unless it has the course's files; recordings are known by their size and time.
+    Subfolders of the project's data folder, and of one with the course's files, do not count, as they hold
+    what the helpers make, unless there is a table of recordings; recordings are known by size and time.
 
     Parameters
     ----------
@@ -103,8 +103,9 @@ def contents(data):
         PROJECT / "requirements.txt",
     ]
     found = {str(path): digest(path.read_bytes()) for path in files if path.is_file()}
-    ours = folder == PROJECT / "data" and not (folder / "utterances.csv").exists()
-    corpus = not ours and not any(folder.glob("trs.*"))
+    corpus = (folder / "utterances.csv").exists() or not (
+        folder == PROJECT / "data" or any(folder.glob("trs.*"))
+    )
     return (
         ({"recordings": digest(listing(folder))} if corpus else mapped)
         | found

@@ -98,6 +98,18 @@ def _begin(stopped):
 
 
 @contextmanager
+def _deaf_to_ctrl_c():
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
 def pool_of(workers):
     """A function that runs tasks in so many processes, and yields each with its outcome, in their order.
 
@@ -125,6 +137,9 @@ def pool_of(workers):
             yield task, future.result()
 
     try:
+        with _deaf_to_ctrl_c():  # the workers inherit it, and need it before they can see to it themselves
+            for _ in range(workers):
+                pool.submit(os.getpid)
         yield run
     except BrokenProcessPool as error:
         raise InputError(

@@ -92,4 +92,6 @@ def test_speakers_of_the_test_part_are_never_learnt_from():
         assert set(own) <= set(tes)
         assert set(own).isdisjoint(trs)
         assert (tested, learnt) == ({"female": 4, "male": 4}, {"female": 10, "male": 10})
-    assert np.isin(drawn(table, 2, 20)[0], own).all()
+    tes, trs, *_ = drawn(table, 2, 20)
+    assert np.isin(tes, own).all()
+    assert not np.isin(trs, own).any()  # not even those that did not test
