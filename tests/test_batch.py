@@ -522,7 +522,7 @@ def test_course_runs_on_a_small_corpus(tmp_path):
         "--out",
         tmp_path / "out",
     ]
-    command += ["--notebooks", "01,02,03,04,05,06,07,08,09,10"]
+    command += ["--notebooks", "01,02,03,04,05,06,07,08,09,10,11"]
     command += [part for each in QUICK.split() for part in ("-p", *each.split("="))]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
