@@ -8,6 +8,7 @@ Exit status: 0 when both are there, 1 when something is wrong, 130 after Ctrl-C.
 
 import argparse
 import gzip
+import json
 import os
 import re
 import shutil
@@ -34,7 +35,7 @@ REMOTES = (
 )
 UNPACKED = 1.1  # bytes of recordings for a byte of archive
 CONVERTED = 60_000_000  # bytes of the course's files
-WANTED = re.compile(r"LibriSpeech/([A-Z]+\.TXT|[a-z-]+/\d+/\d+/[\d-]+(\.flac|\.trans\.txt))")
+WANTED = re.compile(r"LibriSpeech/([A-Z]+\.TXT|[a-z-]+/\d+/\d+/[\d-]+\.flac)")
 
 ABOUT = """\
 LibriSpeech, parts dev-clean and test-clean: 80 speakers reading from books, from OpenSLR (SLR12).
@@ -45,7 +46,7 @@ books", IEEE International Conference on Acoustics, Speech and Signal Processing
 
 
 def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOTES):
-    """The folder with LibriSpeech in the course's format; made when its two files are not there.
+    """The folder with LibriSpeech in the course's format; made when it is not there, or not whole.
 
     Parameters
     ----------
@@ -64,11 +65,11 @@ def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOT
     Raises
     ------
     InputError
-        When there is too little space, as `fetching.fetch`, when an archive is damaged or hostile, and as
-        `convert.convert`. The folder is there whole or not at all.
+        As `is_made`, `check_space`, `fetching.fetch`, `unpack` and `convert.convert`. The folder is there
+        whole or not at all; archives that are whole stay.
     """
     out, archives = Path(out), Path(archives)
-    if all((out / name).is_file() for name in ("trs.pkl", "tes.pkl")):
+    if is_made(out):
         return out
     if not re.match(r"https?://[^/]", mirror):
         raise InputError(f"{mirror} is no address of a mirror; expected one such as {HOME}")
@@ -84,6 +85,27 @@ def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOT
             unpack(archives / remote.name, unpacked)
         convert.convert(unpacked, out, name=NAME)
     return out
+
+
+def is_made(out):
+    """Whether a folder holds what `librispeech_folder` makes.
+
+    Raises
+    ------
+    InputError
+        When it holds something else, which is not for this file to replace.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    try:
+        facts = json.loads((out / "corpus.json").read_text(encoding="utf-8"))
+        name, version, sizes = facts["name"], facts["version"], dict(facts["bytes"])
+    except (OSError, ValueError, LookupError, TypeError):
+        name = None
+    if name != NAME:
+        raise InputError(f"{out} holds something else; expected a new or empty folder for LibriSpeech")
+    files = {path.name: path.stat().st_size for path in out.iterdir()}
+    return version == convert.VERSION and sizes.items() <= files.items()
 
 
 def check_space(lacking, remotes, unfinished):
@@ -114,7 +136,7 @@ def check_space(lacking, remotes, unfinished):
 
 
 def unpack(archive, folder):
-    """Unpack what is needed of an archive: recordings, transcripts and the tables of speakers.
+    """Unpack what is needed of an archive: recordings, the table of speakers, the licence.
 
     Files only, under names of digits and letters: no link, and nothing outside `folder`, can come of it.
 
@@ -173,7 +195,7 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("librispeech: interrupted; what has arrived is kept", file=sys.stderr)
         return 130
-    print(f"LibriSpeech in the course's format is in {folder}")
+    print(convert.summary(folder))
     return 0
 
 

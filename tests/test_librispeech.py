@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -15,10 +16,12 @@ import pytest
 import soundfile
 from faulty_server import serving
 
-from helpers import PROJECT, InputError, convert, corpora, librispeech
+from helpers import PROJECT, InputError, convert, corpora, librispeech, replacing_folder
+from helpers.drawing import Settings
 from helpers.fetching import Remote
 from helpers.librispeech import HOME, REMOTES, librispeech_folder, unpack
 
+REAL = convert.convert
 NAMES = [remote.name for remote in REMOTES]
 SPEAKERS = {"dev-clean": (84, 174), "test-clean": (61, 121)}
 
@@ -46,9 +49,13 @@ def recording(rng, seconds=2):
 
 
 def members(part):
-    """Two speakers of two chapters of two recordings each, and what else there is in LibriSpeech."""
+    """A woman and a man, two chapters of two recordings each, and what else there is in LibriSpeech."""
     rng = np.random.default_rng(SPEAKERS[part][0])
-    rows = [f"{speaker} | F | {name} | 8.00 | A B" for name in SPEAKERS for speaker in SPEAKERS[name]]
+    rows = [
+        f"{n} | {g} | {name} | 8.00 | A B"
+        for name in SPEAKERS
+        for n, g in zip(SPEAKERS[name], "FM", strict=True)
+    ]
     table = ";ID |SEX| SUBSET |MINUTES| NAME\n" + "\n".join(rows) + "\n"
     found = [("LibriSpeech/SPEAKERS.TXT", table.encode()), ("LibriSpeech/books/notes.md", b"not needed")]
     for speaker in SPEAKERS[part]:
@@ -70,11 +77,21 @@ def server():
         yield server
 
 
+def converted(folder, out, name):
+    """In place of the conversion, which takes longer: says which recordings there are."""
+    with replacing_folder(out, 1) as new:
+        for file in ("trs.pkl", "tes.pkl"):
+            (new / file).write_text("\n".join(sorted(path.name for path in folder.rglob("*.flac"))))
+        sizes = {path.name: path.stat().st_size for path in new.iterdir()}
+        (new / "corpus.json").write_text(
+            json.dumps({"name": name, "version": convert.VERSION, "bytes": sizes})
+        )
+
+
 @pytest.fixture
 def make(tmp_path, server, monkeypatch):
-    """Makes a corpus of two speakers to train and two to test with, of the server's archives."""
-    few = convert.Settings(train_speakers=2, test_speakers=2, utterances=2)
-    monkeypatch.setattr(convert, "convert", partial(convert.convert, settings=few))
+    """Makes the corpus of the server's archives."""
+    monkeypatch.setattr(convert, "convert", converted)
 
     def make(remotes=SMALL, mirror=server.address):
         return librispeech_folder(tmp_path / "out", tmp_path / "archives", mirror, remotes)
@@ -93,26 +110,60 @@ def left(tmp_path):
     return {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.name != ".lock"}
 
 
+def test_two_archives_become_the_course_format(tmp_path, make, monkeypatch):
+    few = Settings(train_speakers=2, test_speakers=2, utterances=2)
+    monkeypatch.setattr(convert, "convert", partial(REAL, settings=few, workers=1))
+    train, test = corpora.load_course(make(), 2)
+    assert train.waveforms.shape == (4, 16_180)
+    assert test.waveforms.shape == (4, 22_631)
+    assert set(train.table["speaker"]) | set(test.table["speaker"]) == {"84", "174", "61", "121"}
+    assert set(train.table["gender"]) == {"female", "male"}
+    assert train.name == test.name == "LibriSpeech (dev-clean and test-clean)"
+    told = convert.summary(tmp_path / "out")
+    assert "trs: 4 utterances of 2 speakers (1 female, 1 male)" in told
+    assert librispeech.is_made(tmp_path / "out")
+
+
 def test_the_corpus_is_made_once(tmp_path, server, make, capsys):
     assert make() == tmp_path / "out"
     told = capsys.readouterr().out
-    assert (
-        told.index("Creative Commons Attribution 4.0")
-        < told.index("Panayotov")
-        < told.index("dev-clean.tar.gz,")
-    )
-    kept = {"archives", "archives/dev-clean.tar.gz", "archives/test-clean.tar.gz", "out"}
-    assert {name for name in left(tmp_path) if not name.startswith("out/")} == kept
-    train, test = corpora.load_course(tmp_path / "out", 2)
-    assert train.waveforms.shape == (4, 16_180)
-    assert test.waveforms.shape == (4, 22_631)
-    assert set(train.table["speaker"]).isdisjoint(test.table["speaker"])
+    assert told.index("CC BY 4.0") < told.index("Panayotov") < told.index("dev-clean.tar.gz,")
+    files = {"out/trs.pkl", "out/tes.pkl", "out/corpus.json"}
+    assert left(tmp_path) == {"archives", *(f"archives/{name}" for name in NAMES), "out", *files}
+    assert len((tmp_path / "out" / "trs.pkl").read_text().split()) == 16
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     server.files.clear()
     assert make() == tmp_path / "out"
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     assert capsys.readouterr().out == ""
     assert [path for path, _ in server.seen] == [f"/12/{name}" for name in NAMES]
+
+
+def test_what_is_not_whole_or_of_another_version_is_made_anew(tmp_path, server, make, monkeypatch):
+    make()
+    good = (tmp_path / "out" / "tes.pkl").read_bytes()
+    (tmp_path / "out" / "tes.pkl").write_bytes(good[:-1])
+    make()
+    assert (tmp_path / "out" / "tes.pkl").read_bytes() == good
+    (tmp_path / "out" / "tes.pkl").unlink()
+    make()
+    assert (tmp_path / "out" / "tes.pkl").read_bytes() == good
+    monkeypatch.setattr(convert, "VERSION", "new")
+    assert not librispeech.is_made(tmp_path / "out")
+    make()
+    assert librispeech.is_made(tmp_path / "out")
+    assert len(server.seen) == 2  # the archives have stayed
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"name": "other", "version": 1, "bytes": {}}'])
+def test_a_folder_of_something_else_is_not_replaced(tmp_path, server, make, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "corpus.json").write_text(content)
+    (tmp_path / "out" / "trs.pkl").write_text("mine")
+    told = f"{tmp_path}/out holds something else; expected a new or empty folder for LibriSpeech"
+    assert refusal(make) == told
+    assert server.seen == []
+    assert (tmp_path / "out" / "trs.pkl").read_text() == "mine"
 
 
 def test_archives_that_are_there_are_used(tmp_path, server, make):
@@ -127,10 +178,12 @@ def test_only_recordings_and_their_tables_are_unpacked(tmp_path):
     (tmp_path / "dev-clean.tar.gz").write_bytes(FILES["dev-clean.tar.gz"])
     unpack(tmp_path / "dev-clean.tar.gz", tmp_path / "new")
     found = {path.relative_to(tmp_path / "new").as_posix(): path for path in (tmp_path / "new").rglob("*.*")}
-    expected = {name: content for name, content in members("dev-clean") if "notes" not in name}
+    expected = {
+        name: content for name, content in members("dev-clean") if name.endswith((".flac", "SPEAKERS.TXT"))
+    }
     assert {name: path.read_bytes() for name, path in found.items()} == expected
     assert {path.stat().st_mtime for path in found.values()} == {0}  # as in the archive
-    assert len(expected) == 1 + 4 + 8
+    assert len(expected) == 1 + 8
 
 
 @pytest.mark.parametrize("name", ["../outside.flac", "/tmp/outside.flac", "LibriSpeech/../../outside.flac"])
