@@ -10,8 +10,8 @@ class Faulty(ThreadingHTTPServer):
 
     `seen` has the path and the Range header of each request. Faults are "cut" (the connection breaks in the
     middle of what was asked for), "hang" (nothing comes after the middle), "silent" (no answer), "no range",
-    "gzip" (called encoded), "unsized" (no length, and half of it), "limited" (a tenth of the range), "another
-    range", "moved" (a redirect) and the numbers of statuses.
+    "gzip" (called encoded), "unsized" (no length, half of it), "limited" (a tenth of the range), "nothing"
+    (of the range), "another range", "moved" (a redirect) and the numbers of statuses.
     """
 
     daemon_threads = True
@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         if content is None or isinstance(fault, int):
             return self.send_error(404 if content is None else fault)
         if fault == "silent":
-            return server.released.wait(30)
+            return server.released.wait()
         if fault == "moved":
             self.send_response(302)
             self.send_header("Location", f"/mirror/{self.path.rpartition('/')[2]}")
@@ -47,7 +47,8 @@ class Handler(BaseHTTPRequestHandler):
         begin = int(asked[len("bytes=") : -1]) if asked and fault != "no range" else 0
         if asked and begin >= len(content):
             return self.send_error(416)
-        end = begin + (len(content) - begin) // 10 if fault == "limited" else len(content)
+        parts = {"limited": 0.1, "nothing": 0}
+        end = begin + int(parts.get(fault, 1) * (len(content) - begin))
         if fault == "another range":
             begin -= 10
         self.send_response(206 if asked and fault != "no range" else 200)
@@ -62,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
             end = begin + (end - begin) // 2
         self.wfile.write(content[begin:end])
         if fault == "hang":
-            server.released.wait(30)
+            server.released.wait()
 
 
 @contextmanager

@@ -123,11 +123,23 @@ def test_a_server_that_does_not_take_up_is_asked_anew(tmp_path, server, fault):
     assert [asked is None for _, asked in server.seen] == [True, False, True]
 
 
-@pytest.mark.parametrize("faults", [["gzip"], ["moved"], [503, 429], ["cut", "limited"]])
-def test_servers_differ(tmp_path, server, faults):
+@pytest.mark.parametrize(
+    ("faults", "requests"), [(["gzip"], 1), (["moved"], 2), ([503, 429], 3), (["cut", "limited"], 3)]
+)
+def test_servers_differ(tmp_path, server, faults, requests):
     server.faults = faults
     get(tmp_path, server.address)
     assert whole(tmp_path)
+    assert len(server.seen) == requests
+
+
+def test_a_server_that_sends_nothing(tmp_path, server):
+    server.faults = ["cut"] + ["nothing"] * 10
+    assert "the server sends nothing, 4 times in a row; 0.2 MB have arrived" in refusal(
+        tmp_path, server.address
+    )
+    assert part_of(tmp_path) > REMOTE.size / 2 - CHUNK
+    assert len(server.seen) == 4
 
 
 def test_a_part_larger_than_the_file_is_none(tmp_path, server):
