@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from helpers.librispeech import HOME, REMOTES, librispeech_folder, unpack
 
 REAL = convert.convert
 NAMES = [remote.name for remote in REMOTES]
-SPEAKERS = {"dev-clean": (84, 174), "test-clean": (61, 121)}
+SPEAKERS = {"dev-clean": (84, 174, 251), "test-clean": (61, 121, 260)}  # women have even numbers
 
 
 def pack(members):
@@ -49,13 +50,9 @@ def recording(rng, seconds=2):
 
 
 def members(part):
-    """A woman and a man, two chapters of two recordings each, and what else there is in LibriSpeech."""
+    """Three speakers, two chapters of two recordings each, and what else there is in LibriSpeech."""
     rng = np.random.default_rng(SPEAKERS[part][0])
-    rows = [
-        f"{n} | {g} | {name} | 8.00 | A B"
-        for name in SPEAKERS
-        for n, g in zip(SPEAKERS[name], "FM", strict=True)
-    ]
+    rows = [f"{n} | {'FM'[n % 2]} | {name} | 8.00 | A B" for name in SPEAKERS for n in SPEAKERS[name]]
     table = ";ID |SEX| SUBSET |MINUTES| NAME\n" + "\n".join(rows) + "\n"
     found = [("LibriSpeech/SPEAKERS.TXT", table.encode()), ("LibriSpeech/books/notes.md", b"not needed")]
     for speaker in SPEAKERS[part]:
@@ -111,16 +108,18 @@ def left(tmp_path):
 
 
 def test_two_archives_become_the_course_format(tmp_path, make, monkeypatch):
-    few = Settings(train_speakers=2, test_speakers=2, utterances=2)
+    few = Settings(train_speakers=4, test_speakers=2, utterances=2)  # neither part has four
     monkeypatch.setattr(convert, "convert", partial(REAL, settings=few, workers=1))
     train, test = corpora.load_course(make(), 2)
-    assert train.waveforms.shape == (4, 16_180)
+    assert train.waveforms.shape == (8, 16_180)
     assert test.waveforms.shape == (4, 22_631)
-    assert set(train.table["speaker"]) | set(test.table["speaker"]) == {"84", "174", "61", "121"}
+    numbers = {str(number) for part in SPEAKERS.values() for number in part}
+    assert set(train.table["speaker"]) | set(test.table["speaker"]) == numbers
+    assert set(train.table["speaker"]).isdisjoint(test.table["speaker"])
     assert set(train.table["gender"]) == {"female", "male"}
     assert train.name == test.name == "LibriSpeech (dev-clean and test-clean)"
     told = convert.summary(tmp_path / "out")
-    assert "trs: 4 utterances of 2 speakers (1 female, 1 male)" in told
+    assert "trs: 8 utterances of 4 speakers (2 female, 2 male)" in told
     assert librispeech.is_made(tmp_path / "out")
 
 
@@ -130,7 +129,7 @@ def test_the_corpus_is_made_once(tmp_path, server, make, capsys):
     assert told.index("CC BY 4.0") < told.index("Panayotov") < told.index("dev-clean.tar.gz,")
     files = {"out/trs.pkl", "out/tes.pkl", "out/corpus.json"}
     assert left(tmp_path) == {"archives", *(f"archives/{name}" for name in NAMES), "out", *files}
-    assert len((tmp_path / "out" / "trs.pkl").read_text().split()) == 16
+    assert len((tmp_path / "out" / "trs.pkl").read_text().split()) == 24
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     server.files.clear()
     assert make() == tmp_path / "out"
@@ -178,12 +177,11 @@ def test_only_recordings_and_their_tables_are_unpacked(tmp_path):
     (tmp_path / "dev-clean.tar.gz").write_bytes(FILES["dev-clean.tar.gz"])
     unpack(tmp_path / "dev-clean.tar.gz", tmp_path / "new")
     found = {path.relative_to(tmp_path / "new").as_posix(): path for path in (tmp_path / "new").rglob("*.*")}
-    expected = {
-        name: content for name, content in members("dev-clean") if name.endswith((".flac", "SPEAKERS.TXT"))
-    }
+    kept = [each for each in members("dev-clean") if each[0].endswith((".flac", "SPEAKERS.TXT"))]
+    expected = {re.sub("LibriSpeech/(dev-clean/)?", "", name): content for name, content in kept}
     assert {name: path.read_bytes() for name, path in found.items()} == expected
     assert {path.stat().st_mtime for path in found.values()} == {0}  # as in the archive
-    assert len(expected) == 1 + 8
+    assert len(expected) == 1 + 12
 
 
 @pytest.mark.parametrize("name", ["../outside.flac", "/tmp/outside.flac", "LibriSpeech/../../outside.flac"])
@@ -209,7 +207,7 @@ def test_a_link_in_an_archive_is_not_followed(tmp_path):
     unpack(tmp_path / "some.tar.gz", tmp_path / "new")
     assert list((tmp_path / "away").iterdir()) == []
     assert [path for path in (tmp_path / "new").rglob("*") if path.is_symlink()] == []
-    assert (tmp_path / "new" / name).read_bytes() == b"recording"
+    assert (tmp_path / "new" / "84/7/84-7-0000.flac").read_bytes() == b"recording"
 
 
 @pytest.mark.parametrize(
@@ -260,16 +258,14 @@ def test_the_disk_fills_up_while_unpacking(tmp_path, make, monkeypatch):
     monkeypatch.setattr(shutil, "copyfileobj", full)
     told = refusal(make)
     assert told.startswith(
-        f"dev-clean.tar.gz could not be unpacked to {tmp_path}/archives/unfinished/unpacked (No space"
+        f"dev-clean.tar.gz could not be unpacked to {tmp_path}/archives/unfinished/LibriSpeech (No space"
     )
     assert told.endswith("MB of space left; the archive is kept")
     assert left(tmp_path) == {"archives", *(f"archives/{name}" for name in NAMES)}
 
 
 def test_what_a_killed_run_unpacked_is_removed(tmp_path, make):
-    (tmp_path / "archives" / "unfinished" / "unpacked" / "LibriSpeech" / "dev-clean" / "9").mkdir(
-        parents=True
-    )
+    (tmp_path / "archives" / "unfinished" / "LibriSpeech" / "9").mkdir(parents=True)
     (tmp_path / "archives" / "unfinished" / "tmpabcd").write_bytes(b"")
     make()
     assert not (tmp_path / "archives" / "unfinished").exists()
