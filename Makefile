@@ -8,15 +8,30 @@ export DATA OUT
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lab notebooks model research readme lock backends bench clean changed
+.PHONY: run test lab app librispeech notebooks model research readme lock backends bench clean changed
 
-# DATA: a folder with trs.pkl and tes.pkl. OUT: where results go. P: parameters, such as P="-p seed 1".
+# DATA: a folder with trs.pkl and tes.pkl, or a corpus. CORPUS=librispeech: that one, fetched where it is missing.
+# OUT: where results go. P: parameters, such as P="-p seed 1".
+ifdef CORPUS
+ifneq ($(CORPUS),librispeech)
+$(error CORPUS=$(CORPUS) cannot be fetched; expected CORPUS=librispeech, or DATA=... with a folder)
+endif
+run: librispeech
+override DATA := data/librispeech
+endif
 run: .venv/.helpers
 	@$(IN_VENV) helpers.batch --out "$${OUT:-results}" $${DATA:+--data "$$DATA"} $(P)
 
 test: .venv/.helpers
 	@$(IN_VENV) ruff check . && $(IN_VENV) ruff format --check --quiet .
 	@$(IN_VENV) pytest --nbval
+
+librispeech: .venv/.helpers
+	@$(IN_VENV) helpers.librispeech
+
+# Enrol, verify and search in the browser, on this machine alone; P="--port 8000" and others by P="--help".
+app: .venv/.helpers
+	@$(IN_VENV) helpers.app $(P)
 
 lab: .venv/.helpers
 	@$(IN_VENV) jupyter lab notebooks
