@@ -7,7 +7,7 @@ import pandas as pd
 
 from helpers import InputError
 from helpers.corpora import SAMPLE_RATE
-from helpers.recordings import _load
+from helpers.recordings import decoded
 
 TOLD = ("gender", "age", "words")  # columns of a corpus's table that a card repeats
 
@@ -89,4 +89,4 @@ def load_query(path):
         When it is missing, cannot be decoded, or is silent or too short.
     """
     path = Path(path).expanduser()
-    return _load(path, path.name)
+    return decoded(path, path.name)

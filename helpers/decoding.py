@@ -33,7 +33,7 @@ def decode(path, seconds=None, name=""):
 
     Parameters
     ----------
-    path : path
+    path : path or open binary file
     seconds : float, optional
         No more than this is decoded, from the beginning.
     name : str, optional
@@ -49,12 +49,12 @@ def decode(path, seconds=None, name=""):
     InputError
         When the file is missing, damaged, of no known format, or needs a decoder that is not installed.
     """
-    path = Path(path)
+    path = path if hasattr(path, "read") else Path(path)
     name = name or path.name
-    if not path.is_file():
+    if isinstance(path, Path) and not path.is_file():
         raise InputError(f"{name} is missing; {EXPECTED}")
     try:
-        if path.suffix.lower() == ".raw":
+        if isinstance(path, Path) and path.suffix.lower() == ".raw":
             return _headerless(path, seconds)
         waveform, rate = _with_libsndfile(path, seconds)
         if rate != SAMPLE_RATE:
@@ -76,7 +76,7 @@ def _with_libsndfile(path, seconds):
             raise
         if av is None:
             kind = "SPHERE compressed with shorten" if error.code == UNIMPLEMENTED else "M4A or AAC"
-            if error.code == UNKNOWN and path.suffix.lower() not in BY_LIBAV:
+            if error.code == UNKNOWN and getattr(path, "suffix", "").lower() not in BY_LIBAV:
                 raise
             raise InputError(f"{kind} needs PyAV: pip install av") from error
     return _with_libav(path, seconds)
@@ -84,7 +84,9 @@ def _with_libsndfile(path, seconds):
 
 def _with_libav(path, seconds):
     parts, length = [], 0
-    with av.open(str(path), metadata_errors="ignore") as container:
+    if not isinstance(path, Path):
+        path.seek(0)  # libsndfile has read in it
+    with av.open(str(path) if isinstance(path, Path) else path, metadata_errors="ignore") as container:
         stream = container.streams.audio[0]
         rate = stream.rate
         planar = av.AudioResampler(format="fltp")

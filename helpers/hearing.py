@@ -1,40 +1,47 @@
 """Pictures of one recording and of one decision: what the system hears, and where it draws the line."""
 
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
+import soundfile
+from matplotlib.figure import Figure
 
 from helpers import metrics, quality
 from helpers.corpora import SAMPLE_RATE
-from helpers.features import Spectrogram
 from helpers.plotting import BLUE, DECIBELS, GREEN, GREY, ORANGE
 
 
-def heard(waveform, title=""):
-    """A recording as the system hears it: its waveform with the parts taken for speech, its spectrogram.
+def heard(waveform, spectrogram):
+    """A clip as the system hears it: the waveform, speech apart from pauses, and the spectrogram.
 
     Parameters
     ----------
     waveform : float array (samples,)
         At 16,000 Hz.
-    title : str
+    spectrogram : features.Spectrogram
+        What the network reads; a logarithmic one with linear frequencies.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    figure, (above, below) = plt.subplots(2, 1, figsize=(8, 3.8), sharex=True, height_ratios=(2, 3))
-    above.plot(np.arange(len(waveform)) / SAMPLE_RATE, waveform, linewidth=0.6)
-    for start, end in quality.speech_parts(waveform) / SAMPLE_RATE:
-        above.axvspan(start, end, color=GREEN, alpha=0.2, linewidth=0)
-    above.set(title=title, ylabel="amplitude")
-    above.text(1, 1.02, "green: taken for speech", color=GREEN, ha="right", transform=above.transAxes)
-    spectrogram = Spectrogram(hop_length=160)
-    shades = DECIBELS * spectrogram(waveform)[0].T
-    extent = (0, len(waveform) / SAMPLE_RATE, 0, SAMPLE_RATE / 2000)
-    shown = {"origin": "lower", "aspect": "auto", "cmap": "magma", "vmin": -80, "vmax": 0}
-    picture = below.imshow(shades, extent=extent, **shown)
-    below.set(xlabel="time (s)", ylabel="frequency (kHz)")
-    figure.colorbar(picture, ax=below, label="level (dB)")
+    figure = Figure(figsize=(4.6, 3.1), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=[2, 3])
+    parts, time = quality.speech_parts(waveform) / SAMPLE_RATE, np.arange(len(waveform)) / SAMPLE_RATE
+    upper.plot(time, waveform, color="#BBBBBB", linewidth=0.6)
+    for begin, end in parts:
+        upper.axvspan(begin, end, color=BLUE, alpha=0.1, linewidth=0)
+        inside = (time >= begin) & (time < end)
+        upper.plot(time[inside], waveform[inside], color=BLUE, linewidth=0.6)
+    upper.set(yticks=[], ylabel="waveform")
+    shades = DECIBELS * spectrogram(waveform[None])[0]
+    extent = (0, time[-1], 0, SAMPLE_RATE / 2000)
+    lower.imshow(
+        shades.T, origin="lower", aspect="auto", extent=extent, vmin=shades.max() - 70, vmax=shades.max(),
+        cmap="magma",
+    )  # fmt: skip
+    lower.set(xlabel="time (s)", ylabel="kHz", xlim=(0, time[-1]))
     return figure
 
 
@@ -98,3 +105,52 @@ def price_of_spoiling(table, title=""):
     for axis in (left, right):
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
     return figure
+
+
+def operating_point(scores, labels, threshold, score):
+    """Where a score lies among measured ones, and the threshold from which on it is accepted.
+
+    Parameters
+    ----------
+    scores, labels : arrays (trials,)
+        Log likelihood ratios; labels are 1 for one person, 0 for two.
+    threshold, score : float
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    low, high = np.quantile(scores, [0.02, 0.998])
+    low, high = min(low, -8, threshold - 1), max(high, 8, threshold + 1)
+    figure = Figure(figsize=(6.4, 2.9), layout="constrained")
+    axes, edges = figure.subplots(), np.linspace(low, high, 61)
+    for kind, colour, who in ((0, ORANGE, "two people"), (1, BLUE, "one person")):
+        chosen = np.clip(scores[labels == kind], low, high)
+        axes.hist(
+            chosen, edges, weights=np.full(len(chosen), 100 / len(chosen)), color=colour, alpha=0.6, label=who
+        )
+    top = axes.get_ylim()[1]
+    axes.axvline(threshold, color="0.2", linestyle="--", label=f"accepted from {threshold:+.1f}")
+    axes.axvspan(threshold, high, color=GREY, alpha=0.08, linewidth=0)
+    at = float(np.clip(score, low, high))
+    beyond = ", off the picture" if at != score else ""
+    axes.plot([at], [0.55 * top], "v", color="black", markersize=10, label=f"this clip: {score:+.1f}{beyond}")
+    axes.vlines(at, 0, 0.55 * top, color="black", linewidth=1.2)
+    axes.set(xlabel="score (log likelihood ratio)", ylabel="share of trials (%)", xlim=(low, high))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(loc="upper left", fontsize=9, frameon=False)
+    return figure
+
+
+def png(figure):
+    """A figure as the bytes of a PNG file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=130)
+    return file.getvalue()
+
+
+def flac(waveform):
+    """A waveform (samples,) at 16,000 Hz as the bytes of a FLAC file, which every browser plays."""
+    file = io.BytesIO()
+    soundfile.write(file, waveform, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return file.getvalue()

@@ -62,7 +62,7 @@ def load_recordings(folder, label="speaker"):
     if lacking or table.empty:
         found = f"has no or not every {lacking[0]}" if lacking else "has no rows"
         raise InputError(f"{path.name} of {path.parent.name} {found}; {expected}")
-    waveforms = [_load(path.parent / each, each) for each in table["path"]]
+    waveforms = [decoded(path.parent / each, each) for each in table["path"]]
     return Recordings(path.parent.name, waveforms, table[label].to_numpy(), table)
 
 
@@ -151,12 +151,27 @@ def _load_flat(folder):
         if not word:
             raise InputError(f"{name} of {folder.name} has no word and number in its name; {expected}")
     table = pd.DataFrame({"path": names, "word": [word[1].lower() for word in words]})
-    waveforms = [_load(folder / name, name) for name in names]
+    waveforms = [decoded(folder / name, name) for name in names]
     return Recordings(folder.parent.name, waveforms, table["word"].to_numpy(), table)
 
 
-def _load(path, name):
-    waveform = decode(path, name=name)
+def decoded(source, name, seconds=None):
+    """A recording fit for use, as `decoding.decode` reads it, float32 (samples,) at 16,000 Hz, mono.
+
+    Parameters
+    ----------
+    source : path or open binary file
+    name : str
+        What an error calls it.
+    seconds : float, optional
+        No more than this is decoded.
+
+    Raises
+    ------
+    InputError
+        As `decoding.decode`, and when it is shorter than one STFT window, silent or not finite.
+    """
+    waveform = decode(source, seconds, name)
     if len(waveform) < SHORTEST or not np.isfinite(waveform).all() or np.ptp(waveform) < 2e-4:
         found = f"{len(waveform)} samples" if len(waveform) < SHORTEST else "silence or values not finite"
         raise InputError(f"{name} holds {found}; {EXPECTED}")

@@ -51,27 +51,47 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
     """
     if not enrolled:
         raise InputError("one recording; expected one or more of one person, and one to verify")
-    threshold = RATIO.threshold(prior, cost_miss, cost_false_alarm)
+    RATIO.threshold(prior, cost_miss, cost_false_alarm)  # a bad one is told before anything is read
     paths = [Path(path) for path in (*enrolled, verified)]
     waveforms = [cards.load_query(path) for path in paths]
-    recordings = [_examined(path.name, waveform) for path, waveform in zip(paths, waveforms, strict=True)]
+    answer = listen(verifier, [path.name for path in paths], waveforms)
+    return decided(answer, prior, cost_miss, cost_false_alarm)
+
+
+def listen(verifier, names, waveforms):
+    """What `verify` finds before an operating point is set: its `score`, `remarks` and `recordings`.
+
+    Parameters
+    ----------
+    verifier : models.Verifier
+    names : list of str
+        What the recordings are called in remarks.
+    waveforms : list of float arrays (samples,)
+        One person's, and the one to verify as the last.
+    """
+    recordings = [_examined(name, waveform) for name, waveform in zip(names, waveforms, strict=True)]
     speech = identification.trimmed(waveforms, 35)
     voices = cards.embed(verifier, speech)
     score = float(verifier.scores(voices[:-1].mean(axis=0, keepdims=True), voices[-1:])[0, 0])
     far = max(quality.spectrum_distance(each, speech[-1]) for each in speech[:-1])
     notes = [f"{each['file']} is {remark}" for each in recordings for remark in each["remarks"]]
-    notes += _unlike_others(verifier, voices[:-1], paths)
+    notes += _unlike_others(verifier, voices[:-1], names)
     if far > quality.UNLIKE:
         found = f"average spectra {far:.0f} dB apart"
-        notes.append(f"{paths[-1].name} sounds like another microphone or room ({found}), or another voice")
-    return {
-        "same": score >= threshold,
-        "score": score,
-        "probability": float(RATIO.probability(score, prior)),
+        notes.append(f"{names[-1]} sounds like another microphone or room ({found}), or another voice")
+    return {"score": score, "remarks": notes, "recordings": recordings}
+
+
+def decided(answer, prior=0.5, cost_miss=1, cost_false_alarm=1):
+    """An answer of `listen`, or one of `verify` anew, at an operating point; parameters as for `verify`."""
+    threshold = RATIO.threshold(prior, cost_miss, cost_false_alarm)
+    found = {
+        "same": answer["score"] >= threshold,
+        "score": answer["score"],
+        "probability": float(RATIO.probability(answer["score"], prior)),
         "threshold": threshold,
-        "remarks": notes,
-        "recordings": recordings,
     }
+    return found | {name: answer[name] for name in ("remarks", "recordings")}
 
 
 def _examined(name, waveform):
@@ -80,15 +100,15 @@ def _examined(name, waveform):
     return {"file": name, **measured._asdict(), "remarks": quality.remarks(measured)}
 
 
-def _unlike_others(verifier, voices, paths):
+def _unlike_others(verifier, voices, names):
     """Remarks on enrolled recordings that do not sound like the mean of the other ones."""
     if len(voices) < 3:
         return []
     others = (voices.sum(axis=0) - voices) / (len(voices) - 1)
     scores = verifier.scores(others, voices).diagonal()
     return [
-        f"{path.name} does not sound like the other recordings enrolled"
-        for path, score in zip(paths, scores, strict=False)
+        f"{name} does not sound like the other recordings enrolled"
+        for name, score in zip(names, scores, strict=False)
         if score < STRANGE
     ]
 

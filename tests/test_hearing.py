@@ -7,6 +7,7 @@ import pytest
 
 from helpers import hearing
 from helpers.corpora import SAMPLE_RATE
+from helpers.features import Spectrogram
 
 
 @pytest.fixture(autouse=True)
@@ -18,12 +19,11 @@ def closed():
 def test_speech_is_marked_where_it_is():
     noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE)
     waveform = np.concatenate([0 * noise, noise, 0 * noise]).astype(np.float32)
-    above, below, _ = hearing.heard(waveform, "a title").axes
+    above, below = hearing.heard(waveform, Spectrogram()).axes
     (part,) = above.patches
     assert part.get_x() == pytest.approx(1, abs=0.1)
     assert part.get_width() == pytest.approx(1, abs=0.15)
-    assert above.get_title() == "a title"
-    assert below.images[0].get_extent() == pytest.approx((0, 3, 0, 8))
+    assert below.images[0].get_extent() == pytest.approx((0, 3, 0, 8), abs=1e-3)
 
 
 def test_rates_and_points_are_drawn():
