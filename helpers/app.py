@@ -60,9 +60,11 @@ def free_port(address, port=None):
     wanted = [PORT, 0] if port is None else [port]
     for each in wanted:
         try:
+            if not 0 <= each < 2**16:
+                raise OSError("no such port")
             sockets = bind_sockets(each, address, family=socket.AF_UNSPEC)
-        except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
+        except OSError as error:
+            reason = error.strerror or error
             continue
         found = sockets[0].getsockname()[1]
         for one in sockets:
@@ -92,6 +94,7 @@ def settings(address, port, browser):
     # A page elsewhere whose name is pointed at this machine (DNS rebinding) is told apart by the Host header.
     config.Voila.tornado_settings = {
         "allow_remote_access": not is_loopback(address), "websocket_max_message_size": LARGEST,
+        "ws_ping_timeout": 30_000,  # Tornado warns of the default, which is longer than the interval
     }  # fmt: skip
     config.VoilaConfiguration.update(
         strip_sources=True, show_tracebacks=False, file_allowlist=[], theme="light",

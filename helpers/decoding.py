@@ -15,8 +15,7 @@ except ImportError:  # it has no wheels for every machine; what libsndfile reads
     av = None
 
 EXPECTED = f"expected a recording of speech, {SHORTEST} samples or more at {SAMPLE_RATE:,} Hz"
-BY_LIBAV = {".m4a", ".mp4", ".aac"}
-SUFFIXES = BY_LIBAV | {".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".raw", ".aiff", ".au"}
+SUFFIXES = {".m4a", ".mp4", ".aac", ".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".raw", ".aiff", ".au"}
 UNKNOWN, UNIMPLEMENTED = 1, 18  # libsndfile's errors for another container, and for SPHERE with shorten in it
 
 QUIET = 30  # dB below the loudest frame: what is quieter is no voice
@@ -74,19 +73,39 @@ def _with_libsndfile(path, seconds):
     except soundfile.LibsndfileError as error:
         if error.code not in (UNKNOWN, UNIMPLEMENTED):
             raise
+        container = _container(path)
+        if container is None:
+            raise
         if av is None:
             kind = "SPHERE compressed with shorten" if error.code == UNIMPLEMENTED else "M4A or AAC"
-            if error.code == UNKNOWN and getattr(path, "suffix", "").lower() not in BY_LIBAV:
-                raise
             raise InputError(f"{kind} needs PyAV: pip install av") from error
-    return _with_libav(path, seconds)
+    return _with_libav(path, container, seconds)
 
 
-def _with_libav(path, seconds):
-    parts, length = [], 0
-    if not isinstance(path, Path):
+def _container(path):
+    """What libav calls the container of M4A, AAC or SPHERE, by its first bytes; None for all others.
+
+    It is never left to find out by itself: among the formats that it knows are play lists, which have it
+    open other files and addresses.
+    """
+    if isinstance(path, Path):
+        with path.open("rb") as file:
+            head = file.read(12)
+    else:
         path.seek(0)  # libsndfile has read in it
-    with av.open(str(path) if isinstance(path, Path) else path, metadata_errors="ignore") as container:
+        head = path.read(12)
+        path.seek(0)
+    if head[4:8] == b"ftyp":
+        return "mov"
+    if head[:2] in (b"\xff\xf1", b"\xff\xf9"):
+        return "aac"
+    return "nistsphere" if head.startswith(b"NIST_1A") else None
+
+
+def _with_libav(path, kind, seconds):
+    parts, length = [], 0
+    source = str(path) if isinstance(path, Path) else path
+    with av.open(source, format=kind, metadata_errors="ignore") as container:
         stream = container.streams.audio[0]
         rate = stream.rate
         planar = av.AudioResampler(format="fltp")

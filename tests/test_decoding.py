@@ -69,6 +69,24 @@ def test_m4a_without_its_decoder(tmp_path, monkeypatch):
     assert "PyAV" not in refusal(path)
 
 
+def test_no_file_makes_libav_open_another(tmp_path, monkeypatch):
+    path = tmp_path / "list.m4a"
+    monkeypatch.setattr(decoding.av, "open", lambda *_, **__: pytest.fail("libav was asked"))
+    for words in (
+        b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n",
+        b"ffconcat version 1.0",
+    ):
+        path.write_bytes(words * 50)
+        assert refusal(path).startswith("list.m4a cannot be decoded (LibsndfileError")
+
+
+def test_an_open_file_is_decoded_like_its_path(tmp_path):
+    for name in ("a.wav", "b.flac", "c.m4a"):
+        path = write(tmp_path / name, WAVE)
+        with path.open("rb") as file:
+            np.testing.assert_array_equal(decode(file, name=name), decode(path))
+
+
 @pytest.mark.parametrize("order", ["<i2", ">i2"])
 @pytest.mark.parametrize("level", [1.0, 0.1, 0.003])
 def test_the_byte_order_of_headerless_files_is_heard(tmp_path, order, level):
