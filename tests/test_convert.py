@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -225,6 +226,17 @@ def test_processes_side_by_side_write_the_same(tmp_path, voices):
     run(voices, tmp_path / "one", "--all", "--features")
     run(voices, tmp_path / "two", "--all", "--features", "--workers", "2")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_worker_that_dies_is_told(tmp_path):
+    task = streaming.Task("s", [], 2, 2000, None, str(tmp_path / "spool"))
+    with (
+        pytest.raises(InputError, match="a worker process was ended from outside"),
+        streaming.pool_of(2) as run,
+    ):
+        for child in multiprocessing.active_children():
+            child.kill()
+        list(run([task] * 3))
 
 
 # ---- larger than memory ------------------------------------------------------------------------------------
