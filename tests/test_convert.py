@@ -228,15 +228,17 @@ def test_processes_side_by_side_write_the_same(tmp_path, voices):
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-def test_a_worker_that_dies_is_told(tmp_path):
+def with_workers_killed(tmp_path):
     task = streaming.Task("s", [], 2, 2000, None, str(tmp_path / "spool"))
-    with (
-        pytest.raises(InputError, match="a worker process was ended from outside"),
-        streaming.pool_of(2) as run,
-    ):
+    with streaming.pool_of(2) as run:
         for child in multiprocessing.active_children():
             child.kill()
-        list(run([task] * 3))
+        return list(run([task] * 3))
+
+
+def test_a_worker_that_dies_is_told(tmp_path):
+    with pytest.raises(InputError, match="a worker process was ended from outside"):
+        with_workers_killed(tmp_path)
 
 
 # ---- larger than memory ------------------------------------------------------------------------------------
