@@ -94,7 +94,6 @@ def settings(address, port, browser):
     # A page elsewhere whose name is pointed at this machine (DNS rebinding) is told apart by the Host header.
     config.Voila.tornado_settings = {
         "allow_remote_access": not is_loopback(address), "websocket_max_message_size": LARGEST,
-        "ws_ping_timeout": 30_000,  # Tornado warns of the default, which is longer than the interval
     }  # fmt: skip
     config.VoilaConfiguration.update(
         strip_sources=True, show_tracebacks=False, file_allowlist=[], theme="light",
@@ -142,6 +141,7 @@ def main(arguments=None):
     for name, value in (("MODEL", options.model), ("DATA", options.data)):
         if value:
             os.environ[f"SIAMESE_VOICES_{name}"] = str(Path(value).resolve())
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)  # of jupyter-server's own settings of pings
     app = App(config=settings(options.address, port, not options.no_browser))
     app.initialize([])
     app.start()

@@ -10,7 +10,8 @@ from pathlib import Path
 import ipywidgets as widgets
 
 import helpers.notebook  # noqa: F401, before Keras: it keeps TensorFlow's log lines from the server's
-from helpers import InputError, cards, first_line, hearing, identification, models, stakes, telling, uploads
+from helpers import InputError, cards, first_line, hearing, identification, models, quality, stakes
+from helpers import telling, uploads
 from helpers import verify as verification
 from helpers.recorder import ClipInput
 
@@ -105,13 +106,13 @@ class Verdict(widgets.VBox):
     def __init__(self, verifier, known):
         self.verifier, self.known, self.answer, self.measured = verifier, known, None, {}
         self.line, self.picture, self.told = html(""), html("").add_class("voices-picture"), html("")
-        choices = {"continuous_update": False, "layout": {"width": "auto"}}
+        auto = {"layout": {"width": "auto"}}
         self.prior = widgets.SelectionSlider(
             options=[(f"{100 * each:g} %", each) for each in PRIORS], value=0.5,
-            description="Probability beforehand that it is the same person", **choices,
+            description="Probability beforehand that it is the same person", **auto,
         )  # fmt: skip
         self.miss, self.false_alarm = (
-            widgets.SelectionSlider(options=COSTS, value=1, description=f"Cost of {what}", **choices)
+            widgets.SelectionSlider(options=COSTS, value=1, description=f"Cost of {what}", **auto)
             for what in ("refusing the right person", "letting somebody else in")
         )
         knobs = [self.prior, self.miss, self.false_alarm]
@@ -191,7 +192,7 @@ class Nearest(widgets.VBox):
         if not clips:
             self.line.value = '<p class="small">There is no clip to ask for yet.</p>'
             return
-        speech = identification.trimmed([clip.waveform for clip in clips], hearing.SILENT)
+        speech = identification.trimmed([clip.waveform for clip in clips], quality.SILENT)
         voice = cards.embed(self.verifier, speech).mean(axis=0, keepdims=True)
         near = self.known.index.search(voice, NEAREST)
         self.line.value = self._told(float(near.scores[0, 0]))

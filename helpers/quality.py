@@ -13,6 +13,7 @@ import numpy as np
 from helpers import InputError
 from helpers.corpora import SAMPLE_RATE
 
+SILENT = 35  # dB below the loudest frame: no speech; cut off at both ends before a voice is made
 SHORTEST, SHORT = 0.5, 1.0  # seconds of speech; with half a second the EER is 17 %
 NOISIEST, NOISY = 6.0, 13.5  # dB, as `examine` finds: 2 and 10 of true ratio; at 10 the EER is 27 %
 NARROW = -52.0  # dB of what lies above 4.3 kHz to all; telephone speech has less, EER 39 %
@@ -34,8 +35,8 @@ class Quality(NamedTuple):
 
 
 def speech_parts(waveform):
-    """First samples and ends (parts, 2) of what is less than 35 dB below the loudest frame."""
-    return librosa.effects.split(waveform, top_db=35, frame_length=1024, hop_length=256)
+    """First samples and ends (parts, 2) of what is less than `SILENT` below the loudest frame."""
+    return librosa.effects.split(waveform, top_db=SILENT, frame_length=1024, hop_length=256)
 
 
 def examine(waveform):

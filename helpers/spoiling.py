@@ -77,7 +77,7 @@ def cost(verifier, waveforms, speakers, ways=WAYS, seed=0):
         `quality.check_fit` refuses, and `warned`, of those not refused but remarked on, for themselves or
         beside the speaker's next utterance, which is clean.
     """
-    clean = cards.embed(verifier, identification.trimmed(waveforms, 35))
+    clean = cards.embed(verifier, identification.trimmed(waveforms, quality.SILENT))
     speakers, rows = np.asarray(speakers), {}
     first, second = np.nonzero(~np.eye(len(speakers), dtype=bool))
     beside = [waveforms[_next(speakers, row)] for row in range(len(speakers))]
@@ -85,7 +85,7 @@ def cost(verifier, waveforms, speakers, ways=WAYS, seed=0):
     for name, spoil in {"as they are": lambda waveform, rng: waveform, **ways}.items():
         rng = np.random.default_rng(seed)
         spoilt = [spoil(waveform, rng).astype(np.float32) for waveform in waveforms]
-        voices = cards.embed(verifier, identification.trimmed(spoilt, 35))
+        voices = cards.embed(verifier, identification.trimmed(spoilt, quality.SILENT))
         scores = verifier.scores(clean, voices)[first, second]
         judged = [_judged(*each) for each in zip(spoilt, beside, strict=True)]
         rows[name] = {
