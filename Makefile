@@ -31,7 +31,7 @@ librispeech: .venv/.helpers
 
 # Enrol, verify and search in the browser, on this machine alone; P="--port 8000" and others by P="--help".
 app: .venv/.helpers
-	@$(IN_VENV) helpers.app $(P)
+	@$(IN_VENV) helpers.app $${DATA:+--data "$$DATA"} $(P)
 
 lab: .venv/.helpers
 	@$(IN_VENV) jupyter lab notebooks

@@ -157,6 +157,7 @@ def test_costs_of_an_operating_point_and_its_neighbours():
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     assert stakes.rates(scores, labels, 0.0) == (0.5, 0.5)
     assert stakes.rates(scores, labels, 1.0) == (0.75, 0.5)  # a score at the threshold is accepted
+    assert stakes.rates(scores, labels, 0.5) == (0.5, 0.5)
     table = {each.name: each for each in stakes.options(scores, labels, 0.0, 0.2, 10, 2)}
     assert table["as set"][1:] == (0.0, 100.0, 400.0, 1800.0)
     assert table["stricter"][1:] == (2.0, 150.0, 200.0, 1900.0)
