@@ -31,7 +31,7 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
     ----------
     verifier : models.Verifier
     enrolled : list of paths
-        Recordings of one person; their voices are averaged.
+        Recordings of one person; the score is the mean over them.
     verified : path
     prior, cost_miss, cost_false_alarm : float
         The operating point, as for `calibration.Calibration.threshold`.
@@ -39,9 +39,10 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
     Returns
     -------
     dict
-        `same` (bool); `score`, the log likelihood ratio (natural log), one person against two; `probability`
-        of one person under the prior; `threshold` of the score; `remarks` on what may make the answer wrong
-        (list of str); and `recordings`, for each its `file`, what `quality.examine` measured, and `remarks`.
+        `same` (bool); `score`, the mean log likelihood ratio (natural log), one person against two;
+        `probability` of one person under the prior; `threshold` of the score; `remarks` on what may make the
+        answer wrong (list of str); and `recordings`, for each its `file`, what `quality.examine` measured,
+        and `remarks`.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def listen(verifier, names, waveforms):
     recordings = [_examined(name, waveform) for name, waveform in zip(names, waveforms, strict=True)]
     speech = identification.trimmed(waveforms, quality.SILENT)
     voices = cards.embed(verifier, speech)
-    score = float(verifier.scores(voices[:-1].mean(axis=0, keepdims=True), voices[-1:])[0, 0])
+    score = float(verifier.scores(voices[:-1], voices[-1:]).mean())  # voices averaged are not calibrated
     far = max(quality.spectrum_distance(each, speech[-1]) for each in speech[:-1])
     notes = [f"{each['file']} is {remark}" for each in recordings for remark in each["remarks"]]
     notes += _unlike_others(verifier, voices[:-1], names)

@@ -30,6 +30,14 @@ def test_seconds_of_speech_leave_silence_out():
     assert found.speech_seconds == pytest.approx(1, abs=0.1)
 
 
+def test_soft_speech_counts_and_what_is_35_dB_below_the_loudest_does_not():
+    noise = RNG.normal(0, 0.2, SAMPLE_RATE)
+    for decibels, parts in ((-25, 1), (-33, 1), (-38, 0)):
+        soft = np.concatenate([0 * noise, 10 ** (decibels / 20) * noise, 0 * noise, noise])
+        found = quality.speech_parts(soft.astype(np.float32))
+        assert len(found) == 1 + parts
+
+
 @pytest.mark.parametrize(("noise", "expected"), [(0.2 / 10, 20), (0.2 / 10**0.5, 10)])
 def test_ratio_to_the_noise_in_the_pauses(noise, expected):
     assert quality.examine(bursts(5, noise)).snr == pytest.approx(expected, abs=1.5)
