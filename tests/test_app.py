@@ -10,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -113,6 +114,18 @@ def test_one_person_is_told_from_two(page, clips):
     page.locator(".voices-remove").first.click()
     expect(page.get_by_text("still needed: 1 more of step 1")).to_be_visible()
     expect(answer).to_have_count(0)
+
+
+def test_a_telephone_s_m4a_is_taken(page, clips, tmp_path):
+    sound = soundfile.read(clips / f"{OURS}_0.wav", dtype="float32")[0]
+    with av.open(str(tmp_path / "memo.m4a"), "w") as file:
+        stream = file.add_stream("aac", rate=corpora.SAMPLE_RATE, layout="mono")
+        frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+        frame.sample_rate = corpora.SAMPLE_RATE
+        for packet in [*stream.encode(frame), *stream.encode()]:
+            file.mux(packet)
+    upload(page, 1, tmp_path / "memo.m4a")
+    expect(page.locator(".voices-clip .name")).to_have_text("memo.m4a")
 
 
 def test_the_operating_point_moves(page, clips):
