@@ -1,6 +1,6 @@
 // Takes files, or records from the microphone, and hands the clips over in pieces.
 const RATE = 16000, PIECE = 2 ** 19
-const ONLY_BROWSERS_READ = /\.(m4a|mp4|aac|webm|3gp|mov)$/i // made WAV here; the kernel reads the others
+const ONLY_BROWSERS_READ = /\.webm$/i // made WAV here, as recordings are; the kernel reads the others
 const OPEN = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 }
 const REFUSED = {
   NotAllowedError: "The microphone was refused; allow it beside the page's address, or upload a file.",

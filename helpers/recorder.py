@@ -2,7 +2,7 @@
 
 A file goes over in pieces of half a megabyte, so that no message is too large for a server, and what is too
 large as a whole never leaves the browser. Recordings are 16-bit WAV at 16,000 Hz, mono, and so becomes what
-only browsers read, such as a telephone's M4A.
+only browsers read, WebM.
 """
 
 from pathlib import Path

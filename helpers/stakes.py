@@ -1,6 +1,5 @@
 """What an operating point costs: errors measured on a test set's voices, and what moving it would change."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +47,7 @@ def load_known(verifier, data="", out=""):
     InputError
         As `corpora.load_utterances`.
     """
-    found = corpora.load_utterances(Path(synthesis.course_folder(data)) / "tes.pkl")
+    found = corpora.load_utterances(corpora.course_file(synthesis.course_folder(data), "tes"))
     test = recordings.Recordings(found.name, list(found.waveforms), found.speakers, found.table)
     voices = cards.embed(verifier, test.waveforms)
     try:

@@ -77,10 +77,8 @@ def _check_header(name, content):
     """InputError for what a decoder would spend minutes or gigabytes on: a few bytes can hold hours."""
     try:
         about = soundfile.info(io.BytesIO(content))
-    except (
-        Exception
-    ):  # soundfile raises several kinds; perhaps it is M4A, which `decode` reads frame by frame
-        return
+    except Exception:  # soundfile raises several kinds
+        return  # M4A perhaps, which `decode` reads frame by frame, and no further than it is told
     low, high = RATES
     if not low <= about.samplerate <= high:
         raise InputError(f"{name} has {about.samplerate:,} samples a second; expected {low:,} to {high:,}")

@@ -209,3 +209,16 @@ def test_a_taken_port_is_told_in_one_line(capsys):
 
 def test_clips_longer_than_quality_allows_are_the_page_s_limit():
     assert f"{quality.LONGEST:.0f} s" in telling.limits(SimpleNamespace(facts={}))
+
+
+def test_a_corpus_that_is_mapped_is_known(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).uniform(-1, 1, (4, 2000)).astype(np.float32)
+    for part in ("trs", "tes"):
+        np.save(tmp_path / f"{part}.npy", noise)
+        pd.DataFrame({"speaker": ["a", "a", "b", "b"]}).to_csv(tmp_path / f"{part}.csv", index=False)
+    monkeypatch.setattr(stakes.cards, "embed", lambda verifier, waveforms: np.eye(len(waveforms)))
+    monkeypatch.setattr(stakes.nearest, "VoiceIndex", lambda *_: SimpleNamespace())
+    stakes.nearest.VoiceIndex.load = lambda *_: SimpleNamespace()
+    known = stakes.load_known(None, tmp_path, tmp_path)
+    np.testing.assert_array_equal(np.stack(known.test.waveforms), noise)
+    assert known.test.labels.tolist() == [0, 0, 1, 1]
