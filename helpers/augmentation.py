@@ -19,7 +19,8 @@ def at_speed(waveforms, speed):
     -------
     float32 array (utterances, samples / speed)
     """
-    return resample_poly(waveforms, 100, round(100 * speed), axis=1).astype(np.float32)
+    up, down = 100, round(100 * speed)
+    return np.asarray(waveforms if up == down else resample_poly(waveforms, up, down, axis=1), np.float32)
 
 
 def crop(spectrogram, frames, rng):

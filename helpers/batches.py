@@ -108,6 +108,25 @@ def hold_out(speakers, count, seed=0):
     return np.isin(speakers, np.random.default_rng(seed).choice(names, size=count, replace=False))
 
 
+def some_speakers(speakers, utterances):
+    """As many speakers, drawn at random, as have so many utterances together; but two at least.
+
+    Parameters
+    ----------
+    speakers : int array (n,)
+    utterances : int
+
+    Returns
+    -------
+    bool array (n,)
+        Their utterances.
+    """
+    names, index, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(0).permutation(len(names))
+    kept = max(2, np.searchsorted(np.cumsum(counts[order]), utterances, side="right"))
+    return np.isin(index, order[:kept])
+
+
 class SpeakerBatches:
     """Batches of P speakers with K utterances each, cropped and masked at random.
 
@@ -162,10 +181,17 @@ class SpeakerBatches:
         float32 array (steps * P * K, frames, bins), int array (steps * P * K,)
             Drawn anew in each epoch.
         """
+        (whole,) = self.parts(number, self.steps)
+        return whole
+
+    def parts(self, number, batches):
+        """The same, so many batches at a time: an epoch of a large corpus is larger than memory."""
         recipe, rng = self.recipe, np.random.default_rng([self.recipe.seed, number, self.stream])
         rows = np.concatenate([self.rows_of_batch(rng) for _ in range(self.steps)]).ravel()
-        crops = np.empty((len(rows), self.frames, self.spectrograms[0].shape[1]), np.float32)
-        for cut, row in zip(crops, rows, strict=True):
-            cut[:] = crop(self.spectrograms[row], self.frames, rng)
-            mask_bins(cut, recipe.widest_mask, rng)
-        return crops, self.speakers[rows]
+        for start in range(0, len(rows), batches * self.size):
+            mine = rows[start : start + batches * self.size]
+            crops = np.empty((len(mine), self.frames, self.spectrograms[0].shape[1]), np.float32)
+            for cut, row in zip(crops, mine, strict=True):
+                cut[:] = crop(self.spectrograms[row], self.frames, rng)
+                mask_bins(cut, recipe.widest_mask, rng)
+            yield crops, self.speakers[mine]

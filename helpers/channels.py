@@ -72,14 +72,14 @@ def augmentation(settings):
 def copies(warps=(), rooms=0):
     """`copies` of `training.Ingredients`: warped vocal tracts as new speakers, rooms as those there are."""
 
-    def make(waveforms, speakers, spectrogram, recipe):
-        spectrograms, labels = at_all_speeds(waveforms, speakers, spectrogram, recipe)
+    def make(corpus, speakers, spectrogram, recipe):
+        spectrograms, labels = at_all_speeds(corpus, speakers, spectrogram, recipe)
         rng, count = np.random.default_rng([recipe.seed, 3]), speakers.max() + 1
         for factor in warps:
-            spectrograms += list(warp(spectrogram(waveforms), factor))
+            spectrograms.append(warp(spectrograms[0], factor))
             labels = np.append(labels, speakers + (labels.max() // count + 1) * count)
         for _ in range(rooms):
-            spectrograms += list(spectrogram(in_room(waveforms, rng)))
+            spectrograms.append(spectrogram(in_room(corpus.waveforms, rng)))
             labels = np.append(labels, speakers)
         return spectrograms, labels
 

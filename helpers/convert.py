@@ -6,7 +6,8 @@ one channel, and cut by voice activity (`decoding.decode` and `decoding.excerpt`
 that is of no use is replaced by another of its speaker; a speaker with too few by another. DIR then has
 
 - ``trs.pkl`` and ``tes.pkl``, or, beyond 1 GB or with ``--npy``, ``trs.npy`` and ``tes.npy``, which are
-  mapped and not loaded; with ``--features`` also ``trs.features.npy``, ``tes.features.npy`` and settings;
+  mapped and not loaded; with ``--features`` also ``trs.features.npy``, ``tes.features.npy``, those of the
+  copies at other speeds that a training learns from, and their settings;
 - ``trs.csv`` and ``tes.csv``, a row an utterance: its speaker, gender, path, and first second that is used;
 - ``left_out.csv``: every other recording of the corpus, and why it is not used;
 - ``corpus.json``: the corpus's name, how it was converted, checksums.
@@ -33,14 +34,15 @@ import pandas as pd
 
 from helpers import PROJECT, InputError, replacing_folder
 from helpers.corpora import SAMPLE_RATE, SAMPLES
-from helpers.drawing import Drawing, Settings
+from helpers.drawing import SPEEDS, Drawing, Settings
 from helpers.features import Spectrogram
 from helpers.layouts import list_corpus
 from helpers.notebook import watched
 from helpers.pickles import shown
+from helpers.stored import features_name
 from helpers.streaming import Journal, pool_of
 
-VERSION = 1  # raise it with any change of what is written: earlier conversions are made anew
+VERSION = 2  # raise it with any change of what is written: earlier conversions are made anew
 LARGEST_PICKLE = 2**30  # bytes
 
 
@@ -138,8 +140,7 @@ def _write(work, listing, settings, numbers, left_out, facts):
             with open(work / name, "wb") as file:
                 pickle.dump(np.load(array), file, protocol=4)
         names += [name, f"{part}.csv"]
-        if settings.features:
-            names.append(f"{part}.features.npy")
+        names += [features_name(part, speed) for speed in SPEEDS[part] if settings.features]
     if settings.features:
         (work / "features.json").write_text(json.dumps(Spectrogram().to_dict()))
         names.append("features.json")

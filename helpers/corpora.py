@@ -21,13 +21,15 @@ class Corpus(NamedTuple):
     """Utterances of one length, and who spoke them.
 
     `waveforms` are float32 (utterances, samples) in [-1, 1] at 16,000 Hz, `speakers` int (utterances,),
-    `table` has a row per utterance and a column ``speaker``, perhaps ``gender``, ``words`` and more.
+    `table` has a row per utterance and a column ``speaker``, perhaps ``gender``, ``words`` and more; `path`
+    is the file that they came from, if any.
     """
 
     name: str
     waveforms: np.ndarray
     speakers: np.ndarray
     table: pd.DataFrame
+    path: Path | None = None
 
 
 def load_utterances(path, utterances_per_speaker=10):
@@ -74,7 +76,7 @@ def load_utterances(path, utterances_per_speaker=10):
         with naming(path, "at least 2 speakers with equally many utterances, at least 2 each"):
             speakers = _counted_speakers(len(waveforms), utterances_per_speaker)
             table = pd.DataFrame({"speaker": speakers})
-    return Corpus(_corpus_name(path), waveforms, speakers, table)
+    return Corpus(_corpus_name(path), waveforms, speakers, table, path)
 
 
 def load_course(folder, utterances_per_speaker=10):

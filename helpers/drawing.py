@@ -1,16 +1,23 @@
 """Speakers drawn from a corpus and converted one by one, until both files have as many as are wanted."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from helpers import InputError
+from helpers.augmentation import at_speed
+from helpers.batches import Recipe
 from helpers.corpora import SAMPLES
 from helpers.features import Spectrogram
 from helpers.selection import Draw, order_recordings
-from helpers.streaming import GrowingArray, Task
+from helpers.stored import features_name
+from helpers.streaming import GrowingArray, Task, kind_of
+
+SPEEDS = {"trs": (1, *Recipe().speeds), "tes": (1,)}  # of what is stored as features
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,8 @@ class Settings:
         All speakers but the test speakers train, and all usable recordings of a speaker are taken, two or
         more; `train_speakers` and `utterances` do not count, and genders are as they come.
     features : bool
-        Store spectrograms too, with `features.Spectrogram`'s own settings.
+        Store spectrograms too, with `features.Spectrogram`'s own settings; of the training file also those of
+        the copies at other speeds that a training with `batches.Recipe`'s own settings learns from.
     npy : bool
         Write ``.npy`` files however small.
     microphone : str
@@ -49,13 +57,14 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self):
-        shortest = Spectrogram().n_fft
+        shortest = Spectrogram().n_fft * (max(SPEEDS["trs"]) if self.features else 1)  # of its copies too
         for name, least in (("speakers", 2), ("utterances", 2), ("samples", shortest), ("seed", 0)):
             for key, value in asdict(self).items():
                 if name in key and value < least:
-                    raise InputError(f"{key} is {value}; expected {least} or more")
+                    raise InputError(f"{key} is {value}; expected {math.ceil(least)} or more")
 
     def samples(self, part):
+        """Length of a row of ``trs`` or ``tes``."""
         return {"trs": self.train_samples, "tes": self.test_samples}[part]
 
     @property
@@ -88,13 +97,15 @@ class Drawing:
     def part(self, part):
         """Convert the speakers of one part: the numbers of their recordings, and the first sample of each."""
         settings, kept = self.settings, []
-        samples, spectrogram = settings.samples(part), Spectrogram() if settings.features else None
+        samples, speeds = settings.samples(part), SPEEDS[part] if settings.features else ()
         earlier = [each.rows for (name, _), each in self.journal.done.items() if name == part]
         rows = sum(len(each) for each in earlier if len(each) >= settings.fewest)
         arrays = {"waves": GrowingArray(self.work / f"{part}.npy", (samples,), rows)}
-        if spectrogram:
-            shape = (spectrogram.frames(samples), spectrogram.bins)
-            arrays["features"] = GrowingArray(self.work / f"{part}.features.npy", shape, rows)
+        for speed in speeds:
+            spectrogram, row = Spectrogram(), at_speed(np.zeros((1, samples)), speed)
+            shape = (spectrogram.frames(row.shape[1]), spectrogram.bins)
+            file = self.work / features_name(part, speed)
+            arrays[kind_of(speed)] = GrowingArray(file, shape, rows)
         count, shares = self._shares(part)
         with tqdm(
             total=count,
@@ -104,7 +115,7 @@ class Drawing:
         ) as bar:
             while drawn := self.draw.take(shares, part == "tes"):
                 shares = dict.fromkeys(shares, 0)
-                for speaker, outcome in self._outcomes(part, drawn, arrays, spectrogram):
+                for speaker, outcome in self._outcomes(part, drawn, arrays, speeds):
                     if len(outcome.rows) >= settings.fewest:
                         kept.append(outcome.rows)
                         bar.update()
@@ -128,7 +139,7 @@ class Drawing:
             return sum(shares.values()), shares
         return settings.train_speakers, self.draw.shares(settings.train_speakers, False)
 
-    def _outcomes(self, part, drawn, arrays, spectrogram):
+    def _outcomes(self, part, drawn, arrays, speeds):
         """Each speaker with the outcome, from the journal or new; the rows of new ones are appended."""
         done = {speaker for name, speaker in self.journal.done if name == part}
         spools, tasks = self.work / "spools", []
@@ -145,7 +156,7 @@ class Drawing:
                 ],
                 self.settings.wanted,
                 self.settings.samples(part),
-                spectrogram,
+                speeds,
                 str(spools / f"{part}-{self.speakers.index.get_loc(speaker)}"),
             )
             for speaker in drawn
@@ -155,7 +166,6 @@ class Drawing:
             for kind, array in arrays.items():
                 if len(outcome.rows) >= self.settings.fewest:
                     array.append(f"{task.spool}.{kind}", len(outcome.rows))
-            for kind in ("waves", "features"):
                 Path(f"{task.spool}.{kind}").unlink()
             self.journal.record(part, task.speaker, outcome)
             yield task.speaker, outcome

@@ -1,15 +1,12 @@
 """What the network sees: spectrograms `(utterances, frames, bins)` of waveforms `(utterances, samples)`."""
 
-import json
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 import librosa
 import numpy as np
 
 from helpers import InputError
 from helpers.corpora import SAMPLE_RATE
-from helpers.pickles import naming, shown
 
 BATCH = 256  # utterances transformed at a time, so that memory stays flat however many there are
 
@@ -135,44 +132,3 @@ def compress(magnitude, floor=1e-5):
     loudest = magnitude.max(axis=(1, 2), keepdims=True)
     relative = magnitude / np.maximum(loudest, np.finfo(np.float32).tiny)
     return np.log(np.maximum(relative, floor)).astype(np.float32)
-
-
-def load_features(folder, stem, spectrogram):
-    """Features that were stored beside a corpus, mapped: they may be larger than memory.
-
-    Parameters
-    ----------
-    folder : path
-        With ``features.json``, the settings, and ``trs.features.npy`` or ``tes.features.npy``, which
-        ``python -m helpers.convert --features`` writes.
-    stem : {"trs", "tes"}
-    spectrogram : Spectrogram
-        The features about to be used; those stored have to be the same.
-
-    Returns
-    -------
-    float32 array (utterances, frames, bins)
-        Read-only; frames are read from the disk when they are used.
-
-    Raises
-    ------
-    InputError
-        When they are missing, damaged or of other settings.
-    """
-    path, about = Path(folder) / f"{stem}.features.npy", Path(folder) / "features.json"
-    with naming(path, "features as python -m helpers.convert --features writes them"):
-        try:
-            theirs = json.loads(about.read_text())
-            stored = np.lib.format.open_memmap(path, mode="r")
-        except (OSError, ValueError) as error:
-            raise InputError(f"or {about.name} cannot be read ({shown(error)})") from None
-        ours = spectrogram.to_dict()
-        if theirs != ours:
-            known = theirs if isinstance(theirs, dict) else {}
-            differ = ", ".join(
-                f"{k}={known.get(k)} (asked for {ours[k]})" for k in ours if known.get(k) != ours[k]
-            )
-            raise InputError(f"was made with other settings: {differ}")
-        if stored.ndim != 3 or stored.dtype != np.float32 or stored.shape[2] != spectrogram.bins:
-            raise InputError(f"holds an array of {stored.dtype} and shape {stored.shape}")
-    return stored

@@ -12,6 +12,8 @@ import helpers.plda  # noqa: F401, saved verifiers hold one
 from helpers import InputError, first_line, replacing
 from helpers.features import Spectrogram
 
+CHUNK = 4096  # utterances whose spectrograms are in memory at a time
+
 registered = keras.saving.register_keras_serializable("siamese_voices")
 
 
@@ -160,6 +162,13 @@ def siamese_model(encoder, scale, plda=None):
     return keras.Model([first, second], layers.Activation("sigmoid")(scale(score)), name="siamese")
 
 
+def embeddings_of(encoder, spectrograms):
+    """Embeddings `(n, dimensions)` of spectrograms `(n, frames, bins)`, mapped or not, a part at a time."""
+    parts = range(0, max(1, len(spectrograms)), CHUNK)
+    voices = [encoder.predict(spectrograms[i : i + CHUNK], batch_size=256, verbose=0) for i in parts]
+    return np.concatenate(voices)
+
+
 def pair_logits(embeddings, scale):
     """Logits `(n, n)` of all pairs of a batch of embeddings `(n, d)` of length 1."""
     return scale(AllPairs()(embeddings))
@@ -237,7 +246,9 @@ class Verifier(keras.Model):
 
     def embed(self, waveforms):
         """Embeddings `(utterances, dimensions)` of length 1 of waveforms `(utterances, samples)`."""
-        return self.encoder.predict(self.spectrogram(waveforms), batch_size=256, verbose=0)
+        parts = range(0, max(1, len(waveforms)), CHUNK)
+        voices = [embeddings_of(self.encoder, self.spectrogram(waveforms[i : i + CHUNK])) for i in parts]
+        return np.concatenate(voices)
 
     def scores(self, embeddings, others=None):
         """Log likelihood ratios (natural log) of embeddings with others, by default with each other.

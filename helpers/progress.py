@@ -9,6 +9,8 @@ from keras.ops import convert_to_numpy
 
 from helpers import replacing
 
+ROWS = 4096  # of an array that are read at a time
+
 
 class Progress:
     """The whole state of a training, on disk after each epoch, so that a killed run goes on exactly.
@@ -71,7 +73,9 @@ def fingerprint(*parts):
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
-            digest.update(f"{part.shape} {part.dtype}".encode() + part.tobytes())
+            digest.update(f"{part.shape} {part.dtype}".encode())
+            for start in range(0, len(part), ROWS):  # it may be mapped
+                digest.update(part[start : start + ROWS].tobytes())
         else:
             digest.update(repr(part).encode())
     return digest.hexdigest()[:16]

@@ -13,13 +13,14 @@ import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from helpers import InputError
+from helpers.augmentation import at_speed
 from helpers.corpora import SHORTEST, faults
 from helpers.decoding import decode, excerpt
 from helpers.features import Spectrogram
@@ -29,13 +30,14 @@ LONGEST = 60  # seconds of a recording that are looked at
 
 class Task(NamedTuple):
     """What a worker needs: `files` are pairs of a number and a path, of which `wanted` good ones are used (0:
-    all); `samples` the length of a row; `spectrogram` the features, or None; `spool` where the rows go."""
+    all); `samples` the length of a row; `speeds` those that features are stored at, if any; `spool` where the
+    rows go."""
 
     speaker: str
     files: list
     wanted: int
     samples: int
-    spectrogram: Spectrogram | None
+    speeds: tuple
     spool: str
 
 
@@ -44,6 +46,11 @@ class Outcome(NamedTuple):
 
     rows: list
     left_out: list
+
+
+def kind_of(speed):
+    """Ending of the file that holds the features of rows at a speed."""
+    return f"features-{speed:g}"
 
 
 _stopped = threading.Event()  # in a worker process, one that all share
@@ -55,10 +62,14 @@ def convert_speaker(task):
     Returns
     -------
     Outcome
-        Its rows lie in ``task.spool`` + ``.waves`` and, with a spectrogram, ``.features``, as bare float32.
+        Its rows lie in ``task.spool`` + ``.waves``, and their features beside it, as bare float32.
     """
-    rows, left_out = [], []
-    with open(f"{task.spool}.waves", "wb") as waves, open(f"{task.spool}.features", "wb") as features:
+    rows, left_out, spectrogram = [], [], Spectrogram()
+    with ExitStack() as opened:
+        waves, *features = (
+            opened.enter_context(open(f"{task.spool}.{kind}", "wb"))
+            for kind in ("waves", *map(kind_of, task.speeds))
+        )
         for number, path in task.files:
             if _stopped.is_set() or (task.wanted and len(rows) == task.wanted):
                 break
@@ -68,8 +79,8 @@ def convert_speaker(task):
                 left_out.append((number, str(error).partition("; expected")[0]))
                 continue
             waves.write(row.tobytes())
-            if task.spectrogram is not None:
-                features.write(task.spectrogram(row).tobytes())
+            for speed, file in zip(task.speeds, features, strict=True):
+                file.write(spectrogram(at_speed(row[None], speed)).tobytes())
             rows.append((number, start))
     return Outcome(rows, left_out)
 

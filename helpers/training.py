@@ -10,36 +10,43 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from helpers.augmentation import at_speed
-from helpers.batches import Recipe, SpeakerBatches, deal
+from helpers.batches import Recipe, SpeakerBatches, deal, some_speakers
 from helpers.calibration import calibrate
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
-from helpers.models import ScaledCosine, Verifier, gru_encoder, joint_encoder, pair_logits
+from helpers.models import ScaledCosine, Verifier, embeddings_of, gru_encoder, joint_encoder, pair_logits
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
 from helpers.progress import Progress, fingerprint
+from helpers.stored import spectrograms_of
+
+# What keeps memory flat, however large a corpus; the course's own is below all three.
+BATCHES = 32  # of an epoch that are in memory at a time
+STATISTICS = 4096  # utterances that settle an encoder's mean and variance
+COMPARED = 1000  # utterances of a fold that are compared all with all
 
 
-def at_all_speeds(waveforms, speakers, spectrogram, recipe):
+def at_all_speeds(corpus, speakers, spectrogram, recipe):
     """Spectrograms of utterances and of their copies at other speeds, which count as other speakers.
 
     Parameters
     ----------
-    waveforms : float array (utterances, samples)
+    corpus : corpora.Corpus
     speakers : int array (utterances,)
+        Numbered from 0.
     spectrogram : features.Spectrogram
     recipe : Recipe
 
     Returns
     -------
-    spectrograms : list of float arrays (frames, bins)
-        First the utterances, then their copies, one speed after the other.
+    spectrograms : list of float arrays (utterances, frames, bins)
+        First the utterances, then their copies, an array each.
     speakers : int array
+        Of all arrays, one after the other.
     """
-    copies = [spectrogram(waveforms)] + [spectrogram(at_speed(waveforms, speed)) for speed in recipe.speeds]
+    copies = spectrograms_of(corpus, spectrogram, recipe.speeds)
     labels = np.concatenate([speakers + i * (speakers.max() + 1) for i in range(len(copies))])
-    return [utterance for copy in copies for utterance in copy], labels
+    return copies, labels
 
 
 def pair_objective(embeddings, recipe, speakers):
@@ -63,9 +70,10 @@ class Ingredients(NamedTuple):
     """The exchangeable parts of a training; those of the course by default.
 
     `encoder` (spectrograms) builds an encoder. `objective` (embeddings, recipe, speakers) gives the outputs
-    and losses that teach it. `copies` (waveforms, speakers, spectrogram, recipe) gives what it is taught
-    from: first the utterances themselves; a copy that counts as another speaker's has a multiple of the
-    number of speakers added to its own. `augment` (spectrograms, rng) varies the batches of an epoch.
+    and losses that teach it. `copies` (corpus, speakers, spectrogram, recipe) gives what it is taught from as
+    `at_all_speeds` does: first the utterances themselves; a copy that counts as another speaker's has a
+    multiple of the number of speakers added to its own. `augment` (spectrograms, rng) varies the batches of
+    an epoch.
     """
 
     encoder: Any = gru_encoder
@@ -75,22 +83,24 @@ class Ingredients(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """One encoder in training: the speakers it learns from, in `batches`, and those held out from it."""
+    """One encoder in training: the speakers it learns from, in `batches`, and those held out from it; and the
+    spectrograms of all utterances."""
 
     encoder: keras.Model
     batches: SpeakerBatches
     held_out: np.ndarray
+    spectrograms: np.ndarray
     inputs: Any
     outputs: list
     losses: list
 
 
-def prepare(waveforms, speakers, spectrogram, recipe, ingredients=None):
+def prepare(corpus, speakers, spectrogram, recipe, ingredients=None):
     """The folds of a training: untrained encoders with their batches and held-out utterances.
 
     Parameters
     ----------
-    waveforms : float array (utterances, samples)
+    corpus : corpora.Corpus
     speakers : int array (utterances,)
         Numbered from 0.
     spectrogram : features.Spectrogram
@@ -104,8 +114,8 @@ def prepare(waveforms, speakers, spectrogram, recipe, ingredients=None):
     """
     ingredients = ingredients or Ingredients()
     fold = deal(speakers, recipe.folds, recipe.seed)
-    spectrograms, labels = ingredients.copies(waveforms, speakers, spectrogram, recipe)
-    originals = np.stack(spectrograms[: len(speakers)])
+    copies, labels = ingredients.copies(corpus, speakers, spectrogram, recipe)
+    originals, spectrograms = copies[0], [utterance for copy in copies for utterance in copy]
     prepared = []
     for number in range(recipe.encoders):
         others = np.unique(speakers[fold != number])
@@ -114,31 +124,38 @@ def prepare(waveforms, speakers, spectrogram, recipe, ingredients=None):
         known = np.unique(labels[kept], return_inverse=True)[1]
         batches = SpeakerBatches([spectrograms[i] for i in kept], known, recipe, number)
         with keras.name_scope(f"encoder_{number}"):  # PyTorch's gradients need weights of different names
-            encoder = ingredients.encoder(originals[np.isin(speakers, learners)])
+            rows = np.flatnonzero(np.isin(speakers, learners))
+            encoder = ingredients.encoder(originals[rows[:: -(-len(rows) // STATISTICS)]])
         encoder.name = f"encoder_{number}"
         inputs = keras.Input(encoder.input_shape[1:])
         objective = ingredients.objective(encoder(inputs), recipe, int(known.max()) + 1)
-        prepared.append(Fold(encoder, batches, fold == number, inputs, *objective))
+        prepared.append(Fold(encoder, batches, fold == number, originals, inputs, *objective))
     return prepared
 
 
-def draw(folds, number, augment=None):
-    """The spectrograms of an epoch, one array a fold, and their speakers, one array an output.
+def draw(folds, number, augment=None, batches=BATCHES):
+    """An epoch, so many batches at a time: spectrograms, one array a fold, and speakers, one an output.
 
     As many batches for each fold as the smallest has.
     """
-    epochs = [fold.batches.epoch(number) for fold in folds]
-    rows = min(len(speakers) for _, speakers in epochs)
-    spectrograms = [spectrograms[:rows] for spectrograms, _ in epochs]
-    if augment:
-        seeds = [[fold.batches.recipe.seed, number, fold.batches.stream, 1] for fold in folds]
-        spectrograms = [
-            augment(each, np.random.default_rng(seed)) for each, seed in zip(spectrograms, seeds, strict=True)
+    rows = min(fold.batches.steps for fold in folds) * folds[0].batches.size
+    seeds = [[fold.batches.recipe.seed, number, fold.batches.stream, 1] for fold in folds]
+    rngs, drawn = [np.random.default_rng(seed) for seed in seeds], 0
+    for parts in zip(*(fold.batches.parts(number, batches) for fold in folds), strict=False):
+        left, drawn = rows - drawn, drawn + len(parts[0][1])
+        spectrograms = [spectrograms[:left] for spectrograms, _ in parts]
+        if augment:
+            spectrograms = [augment(each, rng) for each, rng in zip(spectrograms, rngs, strict=True)]
+        labels = [
+            speakers[:left] for fold, (_, speakers) in zip(folds, parts, strict=True) for _ in fold.outputs
         ]
-    labels = [
-        speakers[:rows] for fold, (_, speakers) in zip(folds, epochs, strict=True) for _ in fold.outputs
-    ]
-    return spectrograms, labels
+        yield spectrograms, labels
+
+
+def within(held_out, speakers):
+    """Of a bool array (utterances,) of held-out speakers, so many as are compared all with all."""
+    rows = np.flatnonzero(held_out)
+    return np.isin(np.arange(len(speakers)), rows[some_speakers(speakers[rows], COMPARED)])
 
 
 def held_out_scores(plda, voices, held_out, speakers):
@@ -156,11 +173,13 @@ def held_out_scores(plda, voices, held_out, speakers):
     Returns
     -------
     scores, labels : arrays (trials,)
+        Of a fold's speakers as many as have 1,000 utterances: the trials grow with their square.
     first, second : int arrays (trials,)
         The speaker on either side of a trial.
     """
     parts = []
     for number, apart in enumerate(held_out):
+        apart = within(apart, speakers)
         mine = speakers[apart]
         trials = all_trials(mine)
         scores = plda.scores(voices[apart], encoder=number)[trials.left, trials.right]
@@ -213,8 +232,8 @@ def train(
     recipe, ingredients, started = recipe or Recipe(), ingredients or Ingredients(), time.perf_counter()
     keras.utils.set_random_seed(recipe.seed)
     speakers = np.unique(corpus.speakers, return_inverse=True)[1]  # small numbers: Keras makes floats of them
-    folds = prepare(corpus.waveforms, speakers, spectrogram, recipe, ingredients)
-    spectrograms = spectrogram(corpus.waveforms)
+    folds = prepare(corpus, speakers, spectrogram, recipe, ingredients)
+    spectrograms = folds[0].spectrograms
     batches = [fold.batches for fold in folds]
     model = keras.Model(
         [fold.inputs for fold in folds], [output for fold in folds for output in fold.outputs]
@@ -227,19 +246,22 @@ def train(
     model.optimizer.build(model.trainable_variables)
 
     design = re.sub(r'_\d+"', '"', model.to_json())  # without the numbers that Keras counts up as it names
-    drawn, _ = draw(folds[:1], 0, ingredients.augment)
+    drawn, _ = next(draw(folds[:1], 0, ingredients.augment))
     parts = corpus.waveforms, corpus.speakers, recipe, spectrogram, keras.backend.backend(), design, *drawn
     progress = Progress(model, progress_file, fingerprint(*parts))
-    unseen = [spectrograms[fold.held_out] for fold in folds]
-    theirs = [speakers[fold.held_out] for fold in folds for _ in fold.outputs]
+    compared = [within(fold.held_out, speakers) for fold in folds]
+    unseen = [spectrograms[rows] for rows in compared]
+    theirs = [speakers[rows] for rows, fold in zip(compared, folds, strict=True) for _ in fold.outputs]
     model.test_on_batch(unseen, theirs)  # builds the losses: built inside `fit`, TensorFlow traces it twice
     left = range(progress.epoch, recipe.epochs)
     for number in tqdm(left, initial=progress.epoch, total=recipe.epochs, unit="epoch", disable=not watched):
-        inputs, labels = draw(folds, number, ingredients.augment)
-        fitted = model.fit(inputs, labels, batch_size=batches[0].size, shuffle=False, verbose=0)
+        total, drawn = 0.0, 0
+        for inputs, labels in draw(folds, number, ingredients.augment, BATCHES):
+            fitted = model.fit(inputs, labels, batch_size=batches[0].size, shuffle=False, verbose=0)
+            total, drawn = total + len(labels[0]) * fitted.history["loss"][-1], drawn + len(labels[0])
         # All pairs of a fold at once; folds may differ in size, which `fit` would not take.
         tested = model.test_on_batch(unseen, theirs, return_dict=True)
-        losses = {"loss": fitted.history["loss"][-1], "val_loss": tested["loss"]}
+        losses = {"loss": total / drawn, "val_loss": tested["loss"]}
         now = time.perf_counter()
         progress.record({name: loss / len(folds) for name, loss in losses.items()}, now - started)
         started = now
@@ -248,7 +270,7 @@ def train(
             started = time.perf_counter()  # what is drawn or tested there is no training
 
     encoder = joint_encoder([fold.encoder for fold in folds])
-    voices, held_out = encoder.predict(spectrograms, batch_size=256, verbose=0), [f.held_out for f in folds]
+    voices, held_out = embeddings_of(encoder, spectrograms), [fold.held_out for fold in folds]
     plda = PLDA(len(folds), voices.shape[1] // len(folds)).fit(voices, speakers, held_out)
     scores, labels, *_ = held_out_scores(plda, voices, held_out, speakers)
     calibration = calibrate(scores, labels)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import InputError
-from helpers.batches import Recipe, SpeakerBatches, deal, hold_out
+from helpers.batches import Recipe, SpeakerBatches, deal, hold_out, some_speakers
 
 pytestmark = pytest.mark.backend
 
@@ -31,6 +31,28 @@ def rows(batches, number):
 @pytest.fixture
 def batches():
     return SpeakerBatches(numbered(LENGTHS), SPEAKERS, COUNTING)
+
+
+def test_some_speakers_are_whole_and_as_many_as_fit():
+    speakers = np.repeat([3, 5, 7, 20, 21], [2, 3, 4, 4, 5])
+    for wanted in range(9, 19):
+        chosen = some_speakers(speakers, wanted)
+        for name in np.unique(speakers):
+            assert len(set(chosen[speakers == name])) == 1
+        left = np.unique(speakers[~chosen], return_counts=True)[1]
+        assert chosen.sum() <= wanted
+        assert (wanted == 18) == (len(left) == 0)
+        np.testing.assert_array_equal(chosen, some_speakers(speakers + 1, wanted))
+    assert len(set(speakers[some_speakers(speakers, 0)])) == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 100])
+def test_parts_of_an_epoch_are_the_epoch(batches, size):
+    parts = list(batches.parts(3, size))
+    assert len(parts) == -(-batches.steps // size)
+    assert {len(speakers) % batches.size for _, speakers in parts} == {0}
+    for ours, whole in zip(zip(*parts, strict=True), batches.epoch(3), strict=True):
+        np.testing.assert_array_equal(np.concatenate(ours), whole)
 
 
 # ---- the recipe and its folds ------------------------------------------------------------------------------

@@ -20,8 +20,9 @@ from helpers import PROJECT, InputError, batch, convert, streaming, synthesis
 from helpers.convert import main
 from helpers.corpora import load_course, load_utterances
 from helpers.drawing import Settings
-from helpers.features import Spectrogram, load_features
+from helpers.features import Spectrogram
 from helpers.layouts import list_corpus
+from helpers.stored import load_features
 
 SMALL = ["--train-speakers", "2", "--test-speakers", "2", "--utterances", "2", "--workers", "1"]
 
@@ -229,7 +230,7 @@ def test_processes_side_by_side_write_the_same(tmp_path, voices):
 
 
 def with_workers_killed(tmp_path):
-    task = streaming.Task("s", [], 2, 2000, None, str(tmp_path / "spool"))
+    task = streaming.Task("s", [], 2, 2000, (), str(tmp_path / "spool"))
     with streaming.pool_of(2) as run:
         for child in multiprocessing.active_children():
             child.kill()

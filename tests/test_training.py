@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import InputError, corpora, metrics, training
+from helpers import InputError, corpora, metrics, models, progress, stored, training
 from helpers.augmentation import at_speed
 from helpers.batches import Recipe, deal
 from helpers.calibration import calibrate
@@ -81,7 +81,7 @@ def untrained(recipe=QUICK):
     corpus = tones()
     keras.utils.set_random_seed(recipe.seed)
     speakers = np.unique(corpus.speakers, return_inverse=True)[1]
-    folds = prepare(corpus.waveforms, speakers, FEATURES, recipe, LIGHT)
+    folds = prepare(corpus, speakers, FEATURES, recipe, LIGHT)
     return folds, FEATURES(corpus.waveforms), speakers
 
 
@@ -176,7 +176,7 @@ def test_an_epoch_has_as_many_batches_for_each_fold_as_the_smallest(folds):
     assert [fold.batches.steps for fold in folds] == [4, 5]
     two = [fold._replace(outputs=[*fold.outputs, None]) for fold in folds]
     for number in range(3):
-        inputs, labels = draw(two, number)
+        ((inputs, labels),) = draw(two, number)
         assert [len(each) for each in inputs] == [4 * 12] * 2
         assert inputs[0].shape == inputs[1].shape
         for fold, ours, theirs in zip(two, inputs, (labels[:2], labels[2:]), strict=True):
@@ -187,6 +187,18 @@ def test_an_epoch_has_as_many_batches_for_each_fold_as_the_smallest(folds):
         assert (labels[0] != labels[2]).any()
 
 
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_an_epoch_in_parts_is_the_epoch(folds, size):
+    for mine in (folds[0], folds[0][::-1]):  # the fold with fewer batches first, and last
+        ((inputs, labels),) = draw(mine, 1)
+        parts = list(draw(mine, 1, batches=size))
+        assert len(parts) == -(-4 // size)
+        for number in range(2):
+            ours = [np.concatenate([part[kind][number] for part in parts]) for kind in (0, 1)]
+            np.testing.assert_array_equal(ours[0], inputs[number])
+            np.testing.assert_array_equal(ours[1], labels[number])
+
+
 def test_augmentation_is_drawn_anew_for_each_epoch_and_fold(folds):
     folds, *_ = folds
 
@@ -194,7 +206,8 @@ def test_augmentation_is_drawn_anew_for_each_epoch_and_fold(folds):
         return spectrograms + rng.integers(1, 1_000_000)
 
     def added(folds, number):
-        pairs = zip(draw(folds, number, add)[0], draw(folds, number)[0], strict=True)
+        (with_it,), (without,) = draw(folds, number, add), draw(folds, number)
+        pairs = zip(with_it[0], without[0], strict=True)
         return [round(float((ours - plain).mean(dtype=float))) for ours, plain in pairs]
 
     numbers = np.array([added(folds, number) for number in range(3)])
@@ -298,6 +311,38 @@ def held_out_trials(run):
     return map(np.concatenate, zip(*parts, strict=True))
 
 
+def test_a_training_that_does_not_fit_into_memory_is_the_same(unbroken, monkeypatch):
+    made = []
+    monkeypatch.setattr(training, "BATCHES", 2)
+    monkeypatch.setattr(stored, "IN_MEMORY", 0)
+    monkeypatch.setattr(stored, "BATCH", 7)
+    monkeypatch.setattr(models, "CHUNK", 13)
+    monkeypatch.setattr(progress, "ROWS", 5)
+    disk = stored.tempfile.TemporaryFile
+    monkeypatch.setattr(stored.tempfile, "TemporaryFile", lambda: made.append(1) or disk())
+    again = Run(unbroken.corpus, QUICK)
+    assert len(made) == 2  # the corpus, and its copy at another speed
+    for ours, theirs in zip(again.weights(), unbroken.weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    for name, losses in unbroken.history.items():
+        np.testing.assert_allclose(again.history[name], losses, rtol=1e-2 if name == "loss" else 1e-4)
+    assert again.facts["held_out_eer"] == pytest.approx(unbroken.facts["held_out_eer"], abs=1e-3)
+
+
+def test_of_many_held_out_speakers_some_are_compared(unbroken, folds, monkeypatch):
+    monkeypatch.setattr(training, "COMPARED", 12)
+    speakers = unbroken.speakers
+    voices = unbroken.verifier.embed(unbroken.corpus.waveforms)
+    held_out = [fold.held_out for fold in unbroken.folds]
+    few = held_out_scores(unbroken.verifier.plda, voices, held_out, speakers)
+    monkeypatch.undo()
+    scores, _, first, second = held_out_scores(unbroken.verifier.plda, voices, held_out, speakers)
+    assert len(few[0]) == 2 * (10 * 9 // 2)  # two speakers with five utterances in each fold
+    kept = np.isin(first, few[2]) & np.isin(second, few[3])
+    np.testing.assert_allclose(np.sort(few[0]), np.sort(scores[kept]), rtol=1e-6)
+    assert few[1].sum() == 2 * 2 * (5 * 4 // 2)
+
+
 def test_threshold_and_scale_come_from_held_out_scores(unbroken):
     scores, labels = held_out_trials(unbroken)
     assert unbroken.facts["held_out_eer"] == pytest.approx(equal_error(scores, labels)[0], abs=1e-6)
@@ -370,10 +415,10 @@ def two_objectives(embeddings, recipe, speakers):
     return [pair_logits(embeddings, ScaledCosine()), classes], [BalancedPairLoss(), cost]
 
 
-def loud_copies(waveforms, speakers, spectrogram, recipe):
+def loud_copies(corpus, speakers, spectrogram, recipe):
     """Each utterance once more, by the same speaker, with more of everything."""
-    spectrograms = spectrogram(waveforms)
-    return [*spectrograms, *(spectrograms + 3)], np.concatenate([speakers, speakers])
+    spectrograms = spectrogram(corpus.waveforms)
+    return [spectrograms, spectrograms + 3], np.concatenate([speakers, speakers])
 
 
 def flatten(spectrograms, rng):
