@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: run test lab app librispeech notebooks model research readme lock backends bench clean changed
 
-# DATA: a folder with trs.pkl and tes.pkl, or a corpus. CORPUS=librispeech: that one, fetched where it is missing.
+# DATA: a folder with trs.pkl and tes.pkl, a corpus, or its table. CORPUS=librispeech: that one, fetched where it is missing.
 # OUT: where results go. P: parameters, such as P="-p seed 1".
 ifdef CORPUS
 ifneq ($(CORPUS),librispeech)

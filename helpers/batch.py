@@ -88,13 +88,15 @@ def contents(data):
     Parameters
     ----------
     data : str
-        The folder given as ``--data``; empty for the project's default.
+        The folder, or the table of recordings, given as ``--data``; empty for the project's default.
 
     Returns
     -------
     dict of str to str
     """
     folder = Path(data or os.environ.get("SIAMESE_VOICES_DATA") or PROJECT / "data")
+    table = folder.is_file()  # the recordings that it names lie below its folder
+    folder = folder.parent if table else folder
     mapped = {name: stat for path in folder.glob("*.npy") for name, stat in listing(path).items()}
     files = [path for path in folder.glob("*") if path.suffix in (".pkl", ".csv", ".json")]
     files += [
@@ -103,8 +105,10 @@ def contents(data):
         PROJECT / "requirements.txt",
     ]
     found = {str(path): digest(path.read_bytes()) for path in files if path.is_file()}
-    corpus = (folder / "utterances.csv").exists() or not (
-        folder == PROJECT / "data" or any(folder.glob("trs.*"))
+    corpus = (
+        table
+        or (folder / "utterances.csv").exists()
+        or not (folder == PROJECT / "data" or any(folder.glob("trs.*")))
     )
     return (
         ({"recordings": digest(listing(folder))} if corpus else mapped)
@@ -309,7 +313,7 @@ def main(argv=None):
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m helpers.batch", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--data", default="", metavar="DIR", help="folder of trs.pkl and tes.pkl, or a corpus"
+        "--data", default="", metavar="DIR", help="folder of trs.pkl and tes.pkl, or a corpus, or its table"
     )
     parser.add_argument("--out", default=PROJECT / "results", metavar="DIR", help="default: results")
     parser.add_argument("--notebooks", default="", metavar="04,05", help="numbers; default: all")
@@ -319,9 +323,9 @@ def main(argv=None):
     options = parser.parse_args(argv)
     try:
         data = options.data and str(Path(options.data).expanduser().resolve())
-        if data and not Path(data).is_dir():
+        if data and not Path(data).exists():
             raise InputError(
-                f"--data {options.data}: no such folder; one with trs.pkl and tes.pkl is expected"
+                f"--data {options.data} does not exist; expected trs.pkl and tes.pkl in it, or a corpus"
             )
         chapters = select(options.notebooks)
         out = output_folder(options.out)

@@ -94,7 +94,9 @@ def load_speech(folder="", utterances_per_speaker=10, test_speakers=40, seed=0):
         apart = hold_out(found.labels, test_speakers, seed) if test_speakers else found.labels == ""
         return tuple(_numbered(found.select(mask)) for mask in (~apart, apart))
     course = corpora.load_course(synthesis.course_folder(folder), utterances_per_speaker)
-    return tuple(_numbered(Recordings(each.name, list(each.waveforms), *each[2:])) for each in course)
+    return tuple(
+        _numbered(Recordings(each.name, list(each.waveforms), each.speakers, each.table)) for each in course
+    )
 
 
 def _numbered(recordings):

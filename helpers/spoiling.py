@@ -1,6 +1,7 @@
 """Recordings spoilt on purpose, as phones, rooms and hurry spoil them, and what that costs a verifier.
 
-`python -m helpers.spoiling --data FOLDER` counts the errors on recordings of real people.
+`python -m helpers.spoiling --data FOLDER` counts the errors on recordings of real people, and how often
+`helpers.verify` is right with three recordings enrolled.
 """
 
 import argparse
@@ -98,6 +99,38 @@ def cost(verifier, waveforms, speakers, ways=WAYS, seed=0):
     return pd.DataFrame(rows).T
 
 
+def decisions(verifier, waveforms, speakers, enrolled=3, seed=0):
+    """How often `verify.listen` decides rightly: the first utterances of each speaker enrolled, and then their
+    next one verified, and another speaker's, drawn at random.
+
+    Parameters
+    ----------
+    verifier, waveforms, speakers, seed
+        As for `cost`; speakers with fewer than `enrolled` + 1 utterances are passed over.
+    enrolled : int
+
+    Returns
+    -------
+    dict
+        `same` and `other`: pairs of how many were decided rightly, and of how many; `refused`: how many were
+        not decided.
+    """
+    rng, names = np.random.default_rng(seed), [f"recording {number}" for number in range(enrolled + 1)]
+    rows = {name: np.flatnonzero(speakers == name) for name in np.unique(speakers)}
+    rows = {name: mine[: enrolled + 1] for name, mine in rows.items() if len(mine) > enrolled}
+    found = {"same": [], "other": []}
+    for name, mine in rows.items():
+        stranger = rng.choice([other for other in rows if other != name])
+        for kind, last in (("same", mine[-1]), ("other", rows[stranger][-1])):
+            try:
+                answer = verify.listen(verifier, names, [waveforms[row] for row in (*mine[:-1], last)])
+            except InputError:
+                continue
+            found[kind].append(verify.decided(answer)["same"] == (kind == "same"))
+    counted = {kind: (sum(each), len(each)) for kind, each in found.items()}
+    return counted | {"refused": 2 * len(rows) - sum(count for _, count in counted.values())}
+
+
 def _next(speakers, row):
     """The row after this one of the same speaker, the first one after the last."""
     own = np.flatnonzero(speakers == speakers[row])
@@ -135,11 +168,15 @@ def main(arguments=None):
         train, test = recordings.load_speech(options.data, test_speakers=0)
         chosen = drawn(test if len(test.labels) else train, options.speakers, options.each)
         table = cost(verifier, chosen.waveforms, chosen.labels)
+        found = decisions(verifier, chosen.waveforms, chosen.labels)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
     print(f"{len(chosen.labels)} recordings of {len(set(chosen.labels))} speakers, {chosen.name}, in %")
     print((100 * table).round(1).to_string())
+    for kind, (right, count) in list(found.items())[:2]:
+        print(f"three enrolled, {kind} person verified: {right} of {count} decided rightly")
+    print(f"not decided: {found['refused']}")
     return 0
 
 

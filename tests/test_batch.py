@@ -260,7 +260,10 @@ def test_a_kernel_that_dies_is_named(project, capsys):
         ),
         (["-p", "data", "x"], "-p data: use --data"),
         (["--notebooks", "02,07"], "--notebooks 02,07: no notebook 07; there are 01, 02"),
-        (["--data", "no/such"], "--data no/such: no such folder; one with trs.pkl and tes.pkl is expected"),
+        (
+            ["--data", "no/such"],
+            "--data no/such does not exist; expected trs.pkl and tes.pkl in it, or a corpus",
+        ),
         (
             ["--out", str(PROJECT / "Makefile")],
             f"{PROJECT / 'Makefile'}: File exists; a folder to write to is expected",

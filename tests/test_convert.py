@@ -316,6 +316,26 @@ def test_the_data_of_a_notebook_may_be_a_corpus(tmp_path, voices, monkeypatch):
         synthesis.course_folder(tmp_path / "empty")
 
 
+def test_the_data_of_a_notebook_may_be_a_table(tmp_path, voices, monkeypatch):
+    monkeypatch.setattr(convert, "PROJECT", tmp_path)
+    monkeypatch.setattr(convert, "Settings", partial(Settings, 2, 2, 2))
+    monkeypatch.setattr(convert, "_processors", lambda: 1)
+    shutil.copytree(voices, tmp_path / "voices")
+    paths = sorted(path.relative_to(tmp_path) for path in (tmp_path / "voices").rglob("*.wav"))
+    mine = [f"{path},{path.parts[1]}" for path in paths if path.parts[1] != "s0"]
+    table = tmp_path / "some.csv"
+    table.write_text("\n".join(["file,speaker_id", *mine]))
+    folder = synthesis.course_folder(str(table))
+    assert folder.name.startswith("some-")
+    assert "s0" not in set().union(*(each.table["speaker"] for each in load_course(folder)))
+    before = batch.contents(str(table))
+    write(tmp_path / "voices" / "s2" / "r1.wav", tone(99))
+    assert batch.contents(str(table)) != before
+    after = batch.contents(str(table))
+    table.write_text("\n".join(["file,speaker_id", *mine[:-1]]))
+    assert batch.contents(str(table)) != after
+
+
 def test_a_batch_run_knows_every_recording(tmp_path, voices):
     copy = tmp_path / "voices"
     shutil.copytree(voices, copy)

@@ -213,7 +213,7 @@ def test_averaged_weights_are_those_of_the_last_epochs(monkeypatch):
     corpus = corpora.Corpus("made up", RNG.normal(size=(6, 5000)), np.repeat([0, 1, 2], 2), pd.DataFrame())
 
     def train(corpus, spectrogram, recipe, after_epoch, ingredients):
-        fold = training.Fold(encoder, None, corpus.speakers == 0, None, [], [])
+        fold = training.Fold(encoder, None, corpus.speakers == 0, None, None, [], [])
         for number in (1, 2, 3):
             encoder.set_weights([np.full_like(weight, number) for weight in encoder.get_weights()])
             after_epoch({}, [fold])

@@ -96,3 +96,17 @@ def test_speakers_are_drawn_with_enough_recordings():
 def test_the_command_says_what_is_missing(tmp_path, capsys):
     assert spoiling.main(["--data", str(tmp_path), "--model", "none.keras"]) == 1
     assert "none.keras does not exist" in capsys.readouterr().err
+
+
+def test_decisions_are_those_of_verify_with_three_enrolled():
+    pitches, speakers = (100, 150, 200, 250), np.repeat([0, 1, 2, 3], [4, 5, 4, 3])
+    waveforms = [spoken(pitches[who], number) for number, who in enumerate(speakers)]
+    found = spoiling.decisions(pitch_verifier(), waveforms, speakers)
+    assert found == {"same": (3, 3), "other": (3, 3), "refused": 0}  # the fourth speaker has too few
+    waveforms[3] = spoken(200, 3)  # of speaker 0 the recording that is verified: speaker 2's voice
+    found = spoiling.decisions(pitch_verifier(), waveforms, speakers)
+    assert found["same"] == (2, 3)
+    waveforms[3] = waveforms[3][:4000]
+    found = spoiling.decisions(pitch_verifier(), waveforms, speakers)
+    assert found["same"] == (2, 2)
+    assert found["refused"] == 1 + (3 - found["other"][1]) > 0
