@@ -100,8 +100,8 @@ def cost(verifier, waveforms, speakers, ways=WAYS, seed=0):
 
 
 def decisions(verifier, waveforms, speakers, enrolled=3, seed=0):
-    """How often `verify.listen` decides rightly: the first utterances of each speaker enrolled, and then their
-    next one verified, and another speaker's, drawn at random.
+    """How often `verify.listen` is right: a speaker's first utterances enrolled, the next of theirs verified,
+    and one of another speaker, drawn at random.
 
     Parameters
     ----------
