@@ -8,10 +8,10 @@ export DATA OUT
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lab app librispeech notebooks model research readme lock backends bench clean changed
+.PHONY: run test lab app librispeech notebooks model people research readme lock backends bench clean changed
 
-# DATA: a folder with trs.pkl and tes.pkl, a corpus, or its table. CORPUS=librispeech: that one, fetched where it is missing.
-# OUT: where results go. P: parameters, such as P="-p seed 1".
+# DATA: a folder with trs.pkl and tes.pkl, a corpus, or its table. CORPUS=librispeech: that one, fetched where it
+# is missing. OUT: where results go. P: parameters, such as P="-p seed 1".
 ifdef CORPUS
 ifneq ($(CORPUS),librispeech)
 $(error CORPUS=$(CORPUS) cannot be fetched; expected CORPUS=librispeech, or DATA=... with a folder)
@@ -24,7 +24,7 @@ run: .venv/.helpers
 
 test: .venv/.helpers
 	@$(IN_VENV) ruff check . && $(IN_VENV) ruff format --check --quiet .
-	@$(IN_VENV) pytest --nbval
+	@$(IN_VENV) pytest --nbval -n 2 --dist loadfile
 
 librispeech: .venv/.helpers
 	@$(IN_VENV) helpers.librispeech
@@ -44,6 +44,10 @@ notebooks: .venv/.helpers
 model: .venv/.helpers
 	@$(IN_VENV) helpers.synthesis && $(IN_VENV) helpers.batch --data data/synthesised --out .venv/model --notebooks 04
 	@cp .venv/model/models/siamese_gru.keras notebooks/models/
+
+# The model for recordings of people, from a corpus DATA of them; half an hour; helpers/people.py tells more.
+people: .venv/.helpers
+	@$(IN_VENV) helpers.people --data "$$DATA" --out "$${OUT:-results/people}" $(P)
 
 # Ideas by cross-validation over the training speakers of DATA; SEEDS=0,1,2 IDEAS="course plain" for a part.
 research: .venv/.helpers

@@ -9,6 +9,7 @@ import pytest
 from helpers.notebook import embedded_inputs
 
 
+@pytest.hookimpl(tryfirst=True)  # once, before workers of pytest-xdist begin
 def pytest_sessionstart(session):
     session.outputs = tempfile.TemporaryDirectory()
     embedded_inputs(session.outputs.name)

@@ -126,7 +126,7 @@ def main(arguments=None):
     parser.add_argument("--port", type=int, help=f"to listen on (default: {PORT}, or any when it is taken)")
     parser.add_argument("--address", default=LOOPBACK, help=f"to listen on (default: {LOOPBACK})")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
-    parser.add_argument("--model", default="", help="a siamese_gru.keras (default: the last run's)")
+    parser.add_argument("--model", default="", help="a saved model (default: that of helpers.verify)")
     parser.add_argument("--data", default="", help="a folder with trs.pkl and tes.pkl, for nearest voices")
     options = parser.parse_args(arguments)
     try:

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.signal import resample_poly
 
+from helpers import InputError
+
 
 def at_speed(waveforms, speed):
     """Utterances played faster or slower, by resampling: pitch, formants and pace all move.
@@ -21,6 +23,23 @@ def at_speed(waveforms, speed):
     """
     up, down = 100, round(100 * speed)
     return np.asarray(waveforms if up == down else resample_poly(waveforms, up, down, axis=1), np.float32)
+
+
+def speeds_of(text):
+    """The speeds in a notebook's parameter, a tuple of float: ``"0.9,1.1"``, or nothing for none.
+
+    Raises
+    ------
+    InputError
+        For anything but numbers from 0.5 to 2, with commas between them.
+    """
+    try:
+        speeds = tuple(float(part) for part in str(text).split(",") if part.strip())
+    except ValueError:
+        speeds = (0.0,)
+    if not all(0.5 <= speed <= 2 for speed in speeds):
+        raise InputError(f"speeds is {str(text)!r}; expected numbers from 0.5 to 2, such as 0.9,1.1")
+    return speeds
 
 
 def crop(spectrogram, frames, rng):

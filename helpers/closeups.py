@@ -45,6 +45,7 @@ def losses_of_networks(histories, title=""):
     for name, losses in histories.items():
         axes.plot(np.arange(1, len(losses) + 1), losses, label=name)
     axes.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None), title=title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
     return figure
 

@@ -124,6 +124,7 @@ def distance_curves(history, margin, kind="speaker", title=""):
     axes.axhline(margin, color="0.5", linestyle="--")
     axes.text(0, margin, "margin", va="bottom", color="0.4")
     axes.set(xlabel="epochs trained", ylabel="Euclidean distance", ylim=(0, None), title=title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 

@@ -54,6 +54,7 @@ def learning_curves(history, title=""):
     axes.plot(epochs, history["loss"], color=BLUE, label="training batches (cropped, masked, other speeds)")
     axes.plot(epochs, history["val_loss"], color=ORANGE, label="held-out speakers")
     axes.set(xlabel="epoch", ylabel="balanced cross-entropy (nats)", ylim=(0, 0.85), title=title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.79))  # below the line of ln 2
     return figure
 

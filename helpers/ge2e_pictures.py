@@ -69,6 +69,7 @@ def loss_curves(histories, title=""):
         for label, losses in lines.items():
             axes.plot(np.arange(1, len(losses) + 1), losses, label=label)
         axes.set(xlabel="epoch", ylabel=f"{name} loss", title=f"{name} loss", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
     figure.suptitle(title)
     return figure
@@ -119,6 +120,7 @@ def errors_in_noise(decibels, lines, title=""):
     for name, rates in lines.items():
         axes.plot(decibels, 100 * np.asarray(rates), "o-", label=name)
     axes.set(xlabel="signal-to-noise ratio (dB)", ylabel="equal error rate (%)", title=title, ylim=(0, None))
+    axes.set_xticks(decibels)
     axes.invert_xaxis()
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

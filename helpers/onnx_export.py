@@ -98,8 +98,10 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m helpers.onnx_export", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("model", nargs="?", help="a .keras file (default: the last run's, or the course's)")
-    parser.add_argument("--out", default=TRAINED, help="folder of the .onnx files (default: results/models)")
+    parser.add_argument("model", nargs="?", help="a .keras file (default: that of helpers.verify)")
+    parser.add_argument(
+        "--out", default=TRAINED.parent, help="folder of the .onnx files (default: results/models)"
+    )
     options = parser.parse_args(arguments)
     path = Path(options.model) if options.model else find_model()
     try:

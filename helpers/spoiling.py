@@ -159,7 +159,7 @@ def main(arguments=None):
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m helpers.spoiling", description=__doc__.split("\n")[0])
     parser.add_argument("--data", default="", help="folder with utterances.csv, or with trs.pkl and tes.pkl")
-    parser.add_argument("--model", default="", help="a siamese_gru.keras (default: the last run's)")
+    parser.add_argument("--model", default="", help="a saved model (default: that of helpers.verify)")
     parser.add_argument("--speakers", type=int, default=40, help="speakers drawn (default: 40)")
     parser.add_argument("--each", type=int, default=6, help="recordings of each (default: 6)")
     options = parser.parse_args(arguments)

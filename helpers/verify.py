@@ -7,21 +7,31 @@ whether the last is theirs too. Exit status: 0 the same person, 1 different peop
 import argparse
 import json
 import sys
+import zipfile
 from pathlib import Path
 
-from helpers import PROJECT, InputError, cards, identification, models, quality
+from helpers import PROJECT, InputError, cards, identification, models, quality, synthesis
 from helpers.calibration import Calibration
 
-TRAINED = PROJECT / "results" / "models"  # by the last `make run`
-COMMITTED = PROJECT / "notebooks" / "models"
+TRAINED = PROJECT / "results" / "models" / "siamese_gru.keras"  # by the last `make run`
+PEOPLE = PROJECT / "notebooks" / "models" / "people.keras"  # comes with the course: `make people` trained it
 RATIO = Calibration(1.0, 0.0)  # a verifier's score is a log likelihood ratio already
 STRANGE = -2.0  # an enrolled recording so unlike the others is remarked on: 7 to 1 against one person
 
 
-def find_model():
-    """Path of the model that the last `make run` trained, or else of the one that the course comes with."""
-    folders = [folder for folder in (TRAINED, COMMITTED) if (folder / "siamese_gru.keras").exists()]
-    return [*folders, COMMITTED][0] / "siamese_gru.keras"
+def find_model(trained=TRAINED):
+    """Path of a model for recordings of people: `trained`, by default the last `make run`'s, where it learnt
+    from people, or else the one that comes with the course."""
+    return trained if learnt_from(trained) not in ("", synthesis.NAME) else PEOPLE
+
+
+def learnt_from(path):
+    """Name of the corpus that a saved model was trained on; empty where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as saved:
+            return str(json.loads(saved.read("config.json"))["config"]["facts"]["corpus"])
+    except (OSError, ValueError, LookupError, TypeError, zipfile.BadZipFile):
+        return ""
 
 
 def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alarm=1):
@@ -128,7 +138,7 @@ def main(arguments=None):
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m helpers.verify", description=__doc__.split("\n")[0])
     parser.add_argument("recordings", nargs="+", metavar="FILE", help="of one person; the last is verified")
-    parser.add_argument("--model", default="", help="a siamese_gru.keras (default: the last run's)")
+    parser.add_argument("--model", default="", help="a saved model (default: one that learnt from people)")
     parser.add_argument("--prior", type=float, default=0.5, help="probability of one person beforehand")
     parser.add_argument("--cost-miss", type=float, default=1, help="of rejecting the same person")
     parser.add_argument("--cost-false-alarm", type=float, default=1, help="of accepting another person")

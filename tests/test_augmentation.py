@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from helpers.augmentation import at_speed, crop, mask_bins
+from helpers import InputError
+from helpers.augmentation import at_speed, crop, mask_bins, speeds_of
 
 
 @pytest.mark.parametrize(("speed", "samples"), [(0.9, 17_978), (1.1, 14_710), (1.0, 16_180), (2.0, 8090)])
@@ -19,6 +20,15 @@ def test_a_speed_moves_length_and_frequency(speed, samples):
     np.testing.assert_allclose(found, np.array(pitches) * speed, atol=1.5)
     middle = faster[:, samples // 4 : -samples // 4]
     np.testing.assert_allclose(np.abs(middle).max(axis=1), 0.5, rtol=0.02)
+
+
+def test_speeds_are_read_from_a_parameter():
+    assert speeds_of("0.8, 0.9,1.1,") == (0.8, 0.9, 1.1)
+    assert speeds_of("") == speeds_of(" ") == ()
+    assert speeds_of(0.9) == (0.9,)  # as papermill passes a single one on
+    for wrong in ("fast", "0.9;1.1", "0", "0.9,-1", "3", "nan"):
+        with pytest.raises(InputError, match=r"^speeds is '.*'; expected numbers from 0\.5 to 2"):
+            speeds_of(wrong)
 
 
 def test_masks_are_bands_of_the_mean_within_the_width():

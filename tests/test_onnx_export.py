@@ -290,7 +290,7 @@ def test_numbers_that_are_none_are_not_kept(briefly, tmp_path):
 
 def test_the_command(small, briefly, tmp_path, monkeypatch, capsys):
     save_verifier(small, tmp_path / "models" / "siamese_gru.keras")
-    monkeypatch.setattr(verify, "TRAINED", tmp_path / "models")
+    monkeypatch.setattr(verify, "TRAINED", tmp_path / "models" / "siamese_gru.keras")
     assert onnx_export.main(["--out", str(tmp_path / "out")]) == 0
     told = capsys.readouterr()
     assert "siamese_gru_scores.onnx: 0.0 MB" in told.out

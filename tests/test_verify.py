@@ -1,15 +1,16 @@
 """One person or two, from files to an exit status: on the embedded corpus, with the course's model."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
 
-from helpers import InputError, cards, corpora, identification, models, quality, synthesis, verify
+from helpers import PROJECT, cards, corpora, identification, models, quality, synthesis, verify
 from helpers.corpora import SAMPLE_RATE
 
-MODEL = str(verify.COMMITTED / "siamese_gru.keras")
+MODEL = str(PROJECT / "notebooks" / "models" / "siamese_gru.keras")
 
 
 @pytest.fixture(scope="module")
@@ -128,12 +129,15 @@ def test_another_microphone_is_remarked_on(folder, tmp_path, verifier):
     assert "Mind: thin.wav sounds like another microphone" in verify.in_words(answer)
 
 
-def test_the_last_runs_model_is_found_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(verify, "TRAINED", tmp_path)
-    assert verify.find_model() == verify.COMMITTED / "siamese_gru.keras"
-    (tmp_path / "siamese_gru.keras").write_bytes(b"")
-    assert verify.find_model() == tmp_path / "siamese_gru.keras"
-    monkeypatch.setattr(verify, "COMMITTED", tmp_path / "none")
-    (tmp_path / "siamese_gru.keras").unlink()
-    with pytest.raises(InputError, match="does not exist; notebook 04 makes it"):
-        models.load_verifier(verify.find_model())
+def test_the_last_runs_model_is_taken_where_it_has_learnt_from_people(tmp_path, monkeypatch):
+    last = tmp_path / "siamese_gru.keras"
+    monkeypatch.setattr(verify, "TRAINED", last)
+    assert verify.find_model() == verify.PEOPLE
+    shutil.copy(MODEL, last)  # of synthesised voices
+    assert verify.learnt_from(last) == synthesis.NAME
+    assert verify.find_model() == verify.PEOPLE
+    shutil.copy(verify.PEOPLE, last)
+    assert verify.learnt_from(last) == "speechocean762 and synthesised speech"
+    assert verify.find_model() == last
+    last.write_bytes(last.read_bytes()[:1000])
+    assert verify.find_model() == verify.PEOPLE
