@@ -239,6 +239,8 @@ class Verifier(keras.Model):
         super().__init__(**kwargs)
         self.encoder, self.plda, self.scale = encoder, plda, scale
         self.spectrogram, self.threshold, self.facts = spectrogram, float(threshold), dict(facts or {})
+        if not scale.built:
+            scale.build(())
         self.built = True  # its parts are
 
     def call(self, spectrograms):
@@ -246,6 +248,7 @@ class Verifier(keras.Model):
 
     def embed(self, waveforms):
         """Embeddings `(utterances, dimensions)` of length 1 of waveforms `(utterances, samples)`."""
+        waveforms = np.atleast_2d(waveforms)
         parts = range(0, max(1, len(waveforms)), CHUNK)
         voices = [embeddings_of(self.encoder, self.spectrogram(waveforms[i : i + CHUNK])) for i in parts]
         return np.concatenate(voices)

@@ -20,6 +20,7 @@ from helpers import training
 from helpers.corpora import SAMPLE_RATE
 from helpers.features import Spectrogram
 
+NAME = "speechocean762 and synthesised speech"  # corpus of the model that comes along
 SECONDS = 2.5
 RECIPE = batches.Recipe(encoders=3, crop=0.5)  # three of five encoders and shorter crops take half the time
 ELSEWHERE = {"equalise": {}, "noise": {}, "band_limit": {}}

@@ -19,9 +19,10 @@ RATIO = Calibration(1.0, 0.0)  # a verifier's score is a log likelihood ratio al
 STRANGE = -2.0  # an enrolled recording so unlike the others is remarked on: 7 to 1 against one person
 
 
-def find_model(trained=TRAINED):
+def find_model(trained=None):
     """Path of a model for recordings of people: `trained`, by default the last `make run`'s, where it learnt
     from people, or else the one that comes with the course."""
+    trained = trained or TRAINED
     return trained if learnt_from(trained) not in ("", synthesis.NAME) else PEOPLE
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from helpers import InputError, app, quality, recordings, recorder, stakes, telling, uploads
+from helpers import InputError, app, people, quality, recordings, recorder, stakes, synthesis, telling
+from helpers import uploads, verify
 from helpers.corpora import SAMPLE_RATE
 from helpers.features import Spectrogram
 
@@ -111,6 +112,17 @@ def test_what_is_told_is_escaped():
     assert "<img" not in told
     facts = {"corpus": NAME, "speakers_train": 3}
     assert "<img" not in telling.limits(SimpleNamespace(facts=facts))
+
+
+def test_the_limits_are_those_of_the_model():
+    said = {}
+    for name in (synthesis.NAME, people.NAME, "mine"):
+        said[name] = telling.limits(SimpleNamespace(facts={"corpus": name, "speakers_train": 50}))
+        assert "{" not in said[name]
+    assert "from 50 synthesised voices.</b> With 39 other people it erred in 9 of 100" in said[synthesis.NAME]
+    assert "It learnt from 85 people</b>" in said[people.NAME]
+    assert "It learnt from 50 people</b> (mine)" in said["mine"]
+    assert verify.learnt_from(verify.PEOPLE) == people.NAME
 
 
 def test_the_input_keeps_to_its_limits_whatever_the_browser_sends(monkeypatch):

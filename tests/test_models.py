@@ -104,6 +104,13 @@ def test_all_pairs_is_the_gram_matrix():
     np.testing.assert_allclose(array(AllPairs()(embeddings)), embeddings @ embeddings.T, rtol=1e-5)
 
 
+def test_a_verifier_is_whole_before_it_has_scored(encoder, tmp_path):
+    fresh = Verifier(encoder, PLDA(1, 5).fit(*known(5)), ScaledCosine(0.25, 2.5), FEATURES, 0.0)
+    save_verifier(fresh, tmp_path / "v.keras")
+    for each in (fresh, load_verifier(tmp_path / "v.keras")):
+        assert (float(each.scale.w), float(each.scale.b)) == (0.25, 2.5)
+
+
 def test_scaled_cosine_by_hand():
     cosines = np.array([[-1.0, 0.0], [0.5, 1.0]], dtype=np.float32)
     np.testing.assert_allclose(array(ScaledCosine()(cosines)), 10 * cosines - 5)
