@@ -62,53 +62,46 @@ def load_features(folder, stem, spectrogram, speed=1):
         ``python -m helpers.convert --features`` writes.
     stem : {"trs", "tes"}
     spectrogram : features.Spectrogram
-        The features about to be used; those stored have to be the same.
     speed : float
         Of the copy; 1: the recordings themselves.
 
     Returns
     -------
-    float32 array (utterances, frames, bins)
-        Read-only; frames are read from the disk when they are used.
+    float32 array (utterances, frames, bins) or None
+        Read-only; frames are read from the disk when they are used. None where none are stored with these
+        settings.
 
     Raises
     ------
     InputError
-        When they are missing, damaged or of other settings.
+        When they are damaged.
     """
     path, about = Path(folder) / features_name(stem, speed), Path(folder) / "features.json"
+    if not path.exists():
+        return None
     with naming(path, "features as python -m helpers.convert --features writes them"):
         try:
-            theirs = json.loads(about.read_text())
+            settings = json.loads(about.read_text())
             stored = np.lib.format.open_memmap(path, mode="r")
         except (OSError, ValueError) as error:
             raise InputError(f"or {about.name} cannot be read ({shown(error)})") from None
-        ours = spectrogram.to_dict()
-        if theirs != ours:
-            known = theirs if isinstance(theirs, dict) else {}
-            differ = ", ".join(
-                f"{k}={known.get(k)} (asked for {ours[k]})" for k in ours if known.get(k) != ours[k]
-            )
-            raise InputError(f"was made with other settings: {differ}")
+        if settings != spectrogram.to_dict():
+            return None
         if stored.ndim != 3 or stored.dtype != np.float32 or stored.shape[2] != spectrogram.bins:
             raise InputError(f"holds an array of {stored.dtype} and shape {stored.shape}")
-    return stored
+    return np.asarray(stored)  # its rows are lighter than a map's own
 
 
 def _stored(corpus, spectrogram, speed):
     """What a conversion has stored of a corpus, if it has, with these settings; three rows are compared."""
-    path = corpus.path and corpus.path.with_name(features_name(corpus.path.stem, speed))
-    if path is None or not path.exists():
+    found = corpus.path and load_features(corpus.path.parent, corpus.path.stem, spectrogram, speed)
+    if found is None:
         return None
-    about = path.with_name("features.json")
-    if about.exists() and about.read_text() != json.dumps(spectrogram.to_dict()):
-        return None
-    found = np.asarray(load_features(path.parent, corpus.path.stem, spectrogram, speed))  # views are lighter
-    rows = np.unique([0, len(corpus.waveforms) // 2, len(corpus.waveforms) - 1])
+    path = corpus.path.with_name(features_name(corpus.path.stem, speed))
     with naming(path, f"the features of {corpus.path.name}: convert the corpus again, or remove them"):
         if len(found) != len(corpus.waveforms):
             raise InputError(f"holds {len(found)} utterances of {len(corpus.waveforms)}")
-        for row in rows:
+        for row in np.unique([0, len(corpus.waveforms) // 2, len(corpus.waveforms) - 1]):
             ours = spectrogram(at_speed(corpus.waveforms[row : row + 1], speed))[0]
             if ours.shape != found[row].shape or not np.allclose(ours, found[row], atol=1e-2):
                 raise InputError(f"holds other speech in row {row} (counted from 0)")

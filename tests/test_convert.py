@@ -257,13 +257,10 @@ def test_arrays_are_mapped(tmp_path, voices):
         assert (ours.name, ours.speakers.tolist()) == (theirs.name, theirs.speakers.tolist())
         np.testing.assert_array_equal(ours.waveforms, theirs.waveforms)
         stored = load_features(tmp_path / "arrays", stem, spectrogram)
-        assert isinstance(stored, np.memmap)
+        assert isinstance(stored.base, np.memmap)
         np.testing.assert_allclose(stored, spectrogram(ours.waveforms), atol=1e-5)
-    said = r"^trs\.features\.npy was made with other settings: hop_length=512 \(asked for 256\); expected"
-    with pytest.raises(InputError, match=said):
-        load_features(tmp_path / "arrays", "trs", Spectrogram(hop_length=256))
-    with pytest.raises(InputError, match="cannot be read"):
-        load_features(tmp_path / "pickles", "trs", spectrogram)
+    assert load_features(tmp_path / "arrays", "trs", Spectrogram(hop_length=256)) is None
+    assert load_features(tmp_path / "pickles", "trs", spectrogram) is None
 
 
 def test_damaged_arrays_are_refused(tmp_path):
