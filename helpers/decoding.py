@@ -15,7 +15,8 @@ except ImportError:  # it has no wheels for every machine; what libsndfile reads
     av = None
 
 EXPECTED = f"expected a recording of speech, {SHORTEST} samples or more at {SAMPLE_RATE:,} Hz"
-SUFFIXES = {".m4a", ".mp4", ".aac", ".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".raw", ".aiff", ".au"}
+SUFFIXES = {".m4a", ".mp4", ".aac", ".webm", ".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".raw"}
+SUFFIXES |= {".aiff", ".au"}
 UNKNOWN, UNIMPLEMENTED = 1, 18  # libsndfile's errors for another container, and for SPHERE with shorten in it
 
 QUIET = 30  # dB below the loudest frame: what is quieter is no voice
@@ -27,8 +28,8 @@ def decode(path, seconds=None, name=""):
     """A recording as one channel at 16,000 Hz.
 
     libsndfile reads WAV, FLAC, Ogg, MP3 and SPHERE, which TIMIT's files are that end in .WAV; PyAV, where it
-    is installed, reads M4A, AAC and SPHERE compressed with shorten. A file ending in ``.raw`` has no header:
-    it is taken for 16-bit samples at 16,000 Hz, in whichever byte order is the smoother.
+    is installed, reads M4A, AAC, WebM and SPHERE compressed with shorten. A file ending in ``.raw`` has no
+    header: it is taken for 16-bit samples at 16,000 Hz, in whichever byte order is the smoother.
 
     Parameters
     ----------
@@ -77,13 +78,13 @@ def _with_libsndfile(path, seconds):
         if container is None:
             raise
         if av is None:
-            kind = "SPHERE compressed with shorten" if error.code == UNIMPLEMENTED else "M4A or AAC"
+            kind = "SPHERE compressed with shorten" if error.code == UNIMPLEMENTED else "M4A, AAC or WebM"
             raise InputError(f"{kind} needs PyAV: pip install av") from error
     return _with_libav(path, container, seconds)
 
 
 def _container(path):
-    """What libav calls the container of M4A, AAC or SPHERE, by its first bytes; None for all others.
+    """What libav calls the container of M4A, AAC, WebM or SPHERE, by its first bytes; None for all others.
 
     It is never left to find out by itself: among the formats that it knows are play lists, which have it
     open other files and addresses.
@@ -99,6 +100,8 @@ def _container(path):
         return "mov"
     if head[:2] in (b"\xff\xf1", b"\xff\xf9"):
         return "aac"
+    if head.startswith(b"\x1aE\xdf\xa3"):
+        return "matroska"
     return "nistsphere" if head.startswith(b"NIST_1A") else None
 
 

@@ -30,7 +30,7 @@ async function asWav(blob) {
 function render({ model, el }) {
   el.classList.add("voices-input")
   el.innerHTML = `<div class="voices-buttons"><button type="button" class="voices-record">Record</button>
-    <label class="voices-choose"><span></span><input type="file" accept="audio/*,.flac,.ogg,.opus"></label>
+    <label class="voices-choose"><span></span><input type="file" accept="audio/*,.flac,.ogg,.opus,.webm"></label>
     <meter min="0" max="1" hidden></meter><span class="voices-doing" role="status"></span></div>
     <div class="voices-said" role="alert"></div>`
   const [record, choice, chosen, meter, doing, said] = ["button", "label span", "input", "meter", ".voices-doing", ".voices-said"]

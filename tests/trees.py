@@ -23,8 +23,8 @@ def write(path, wave, rate=RATE):
     samples = np.round(np.clip(wave, -1, 1) * 32767).astype(np.int16)
     if path.suffix == ".raw":
         path.write_bytes(samples.astype(">i2").tobytes())
-    elif path.suffix == ".m4a":
-        write_m4a(path, wave, rate)
+    elif path.suffix in (".m4a", ".webm"):
+        write_with_libav(path, wave, rate)
     elif path.suffix in (".sph", ".WAV"):
         path.write_bytes(sphere(samples.astype("<i2").tobytes(), len(samples), "pcm", "01", rate))
     else:
@@ -51,14 +51,17 @@ def sphere(content, count, coding, order, rate=RATE):
     return "\n".join(["NIST_1A", "   1024", *lines, "end_head", ""]).encode().ljust(1024) + content
 
 
-def write_m4a(path, wave, rate=RATE):
+def write_with_libav(path, wave, rate=RATE):
     import av
 
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("aac", rate=rate, layout="mono")
+    kinds = {".m4a": ("mp4", "aac", "fltp", rate), ".webm": ("webm", "libopus", "flt", 48000)}
+    kind, codec, form, coded = kinds[path.suffix]
+    with av.open(str(path), "w", format=kind) as container:
+        stream = container.add_stream(codec, rate=coded, layout="mono")
         frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32), format="fltp", layout="mono")
         frame.sample_rate = rate
-        container.mux(stream.encode(frame))
+        for part in av.AudioResampler(form, "mono", coded).resample(frame):
+            container.mux(stream.encode(part))
         container.mux(stream.encode(None))
 
 
