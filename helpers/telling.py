@@ -58,13 +58,13 @@ def costs_told(table, measured, known, threshold):
         f"<td>{each.cost:.1f}</td></tr>".replace("inf", "∞")
         for each in table
     )
-    people, test = len(set(known.test.labels)), known.test
+    speakers, test = len(set(known.test.labels)), known.test
     seconds = np.median([len(waveform) for waveform in test.waveforms]) / SAMPLE_RATE
     return (
         f"<p><b>What it costs to move the threshold.</b> From {threshold:+.1f} on, {100 * refused:.1f} % of "
-        f"the right people are refused and {100 * let_in:.1f} % of the others let in: measured on {people} "
-        f"speakers whom the model has never heard ({escape(test.name)}, {seconds:.1f} s a clip, enrolled with "
-        "as many as here, where there are so many). With other people it may be otherwise.</p>"
+        f"the right people are refused and {100 * let_in:.1f} % of the others let in: measured on "
+        f"{speakers} speakers whom the model has never heard ({escape(test.name)}, {seconds:.1f} s a clip, "
+        "enrolled with as many as here, where there are so many). With other people it may be otherwise.</p>"
         f'<div class="scroll"><table><tr><th>in {stakes.ATTEMPTS:,} attempts</th><th>accepted from</th>'
         f"<th>right people refused</th><th>others let in</th><th>cost</th></tr>{rows}</table></div>"
     )
