@@ -250,7 +250,8 @@ class Verifier(keras.Model):
         """Embeddings `(utterances, dimensions)` of length 1 of waveforms `(utterances, samples)`."""
         waveforms = np.atleast_2d(waveforms)
         parts = range(0, max(1, len(waveforms)), CHUNK)
-        voices = [embeddings_of(self.encoder, self.spectrogram(waveforms[i : i + CHUNK])) for i in parts]
+        spectrograms = (self.spectrogram(waveforms[i : i + CHUNK]) for i in parts)
+        voices = [self.encoder.predict(each, batch_size=256, verbose=0) for each in spectrograms]
         return np.concatenate(voices)
 
     def scores(self, embeddings, others=None):

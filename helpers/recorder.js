@@ -1,6 +1,5 @@
 // Takes files, or records from the microphone, and hands the clips over in pieces.
 const RATE = 16000, PIECE = 2 ** 19
-const ONLY_BROWSERS_READ = /\.webm$/i // made WAV here, as recordings are; the kernel reads the others
 const OPEN = { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1 }
 const REFUSED = {
   NotAllowedError: "The microphone was refused; allow it beside the page's address, or upload a file.",
@@ -8,7 +7,7 @@ const REFUSED = {
   NotReadableError: "Another program holds the microphone; close it, or upload a file.",
 }
 
-// Any sound that the browser plays, as 16-bit WAV of one channel at 16,000 Hz.
+// What the browser has recorded, as 16-bit WAV of one channel at 16,000 Hz.
 async function asWav(blob) {
   const sound = await new OfflineAudioContext(1, 1, RATE).decodeAudioData(await blob.arrayBuffer())
   const bytes = new DataView(new ArrayBuffer(44 + 2 * sound.length))
@@ -57,14 +56,7 @@ function render({ model, el }) {
 
   async function take(files) {
     model.send({ kind: "start" })
-    for (const file of files) {
-      let blob = file
-      if (ONLY_BROWSERS_READ.test(file.name) && file.size <= model.get("most_bytes")) {
-        doing.textContent = "Decoding"
-        blob = await asWav(file).catch(() => file) // the kernel says what is wrong with it
-      }
-      await hand(blob, file.name)
-    }
+    for (const file of files) await hand(file, file.name)
   }
 
   async function start() {

@@ -1,8 +1,8 @@
 """A widget that takes clips in: files chosen or dropped, or the microphone's, as bytes for Python.
 
 A file goes over in pieces of half a megabyte, so that no message is too large for a server, and what is too
-large as a whole never leaves the browser. Recordings are 16-bit WAV at 16,000 Hz, mono, and so becomes what
-only browsers read, WebM.
+large as a whole never leaves the browser. Files go over as they are; recordings are 16-bit WAV at 16,000 Hz,
+mono.
 """
 
 from pathlib import Path

@@ -174,7 +174,8 @@ def main(arguments=None):
         return 1
     print(f"{len(chosen.labels)} recordings of {len(set(chosen.labels))} speakers, {chosen.name}, in %")
     print((100 * table).round(1).to_string())
-    for kind, (right, count) in list(found.items())[:2]:
+    for kind in ("same", "other"):
+        right, count = found[kind]
         print(f"three enrolled, {kind} person verified: {right} of {count} decided rightly")
     print(f"not decided: {found['refused']}")
     return 0

@@ -10,11 +10,11 @@ import sys
 import urllib.error
 import urllib.request
 
-import av
 import numpy as np
 import pytest
 import soundfile
 from playwright.sync_api import expect, sync_playwright
+from trees import write
 
 from helpers import PROJECT, corpora, synthesis
 
@@ -116,16 +116,10 @@ def test_one_person_is_told_from_two(page, clips):
     expect(answer).to_have_count(0)
 
 
-def test_a_telephone_s_m4a_is_taken(page, clips, tmp_path):
-    sound = soundfile.read(clips / f"{OURS}_0.wav", dtype="float32")[0]
-    with av.open(str(tmp_path / "memo.m4a"), "w") as file:
-        stream = file.add_stream("aac", rate=corpora.SAMPLE_RATE, layout="mono")
-        frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
-        frame.sample_rate = corpora.SAMPLE_RATE
-        for packet in [*stream.encode(frame), *stream.encode()]:
-            file.mux(packet)
-    upload(page, 1, tmp_path / "memo.m4a")
-    expect(page.locator(".voices-clip .name")).to_have_text("memo.m4a")
+@pytest.mark.parametrize("name", ["memo.m4a", "memo.webm"])
+def test_what_telephones_and_browsers_record_is_taken(page, clips, tmp_path, name):
+    upload(page, 1, write(tmp_path / name, soundfile.read(clips / f"{OURS}_0.wav", dtype="float32")[0]))
+    expect(page.locator(".voices-clip .name")).to_have_text(name)
 
 
 def test_the_operating_point_moves(page, clips):
