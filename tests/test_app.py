@@ -3,6 +3,7 @@
 One server and one page serve all tests of this file. It is skipped where no Chromium or Chrome is installed.
 """
 
+import re
 import shutil
 import socket
 import subprocess
@@ -96,7 +97,7 @@ def upload(page, step, files):
 
 def enrol(page, clips):
     upload(page, 1, [clips / f"{OURS}_{number}.wav" for number in range(3)])
-    expect(page.locator(".voices-clip")).to_have_count(3)
+    expect(page.locator(".voices-step").first.locator(".voices-clip")).to_have_count(3)
 
 
 def test_one_person_is_told_from_two(page, clips):
@@ -125,11 +126,11 @@ def test_what_telephones_and_browsers_record_is_taken(page, clips, tmp_path, nam
 def test_the_operating_point_moves(page, clips):
     enrol(page, clips)
     upload(page, 2, clips / f"{OURS}_3.wav")
+    handles = page.locator(".voices-knobs .noUi-handle")
+    expect(handles.nth(2)).to_be_visible()
     now = page.locator("tr.now")
     expect(now).to_contain_text("as set+0.0")
     before = page.locator(".voices-picture img").get_attribute("src")
-    handles = page.locator(".voices-knobs .noUi-handle")
-    expect(handles.nth(2)).to_be_visible()
     handles.nth(2).press("ArrowRight")  # letting somebody else in costs 2
     expect(now).to_contain_text("as set+0.7")
     handles.nth(0).press("ArrowLeft")  # a prior of 25 %
@@ -141,8 +142,9 @@ def test_the_operating_point_moves(page, clips):
 def test_the_nearest_voices_are_the_speaker_s(page, clips):
     upload(page, 2, clips / f"{OTHER}_0.wav")
     near = page.locator(".voices-near .who")
+    for rank in range(2):
+        expect(near.nth(rank)).to_have_text(f"tes {OTHER}")
     expect(near).to_have_count(5)
-    assert near.all_inner_texts()[:2] == [f"tes {OTHER}"] * 2
     expect(page.locator(".voices-near audio")).to_have_count(5)
     enrol(page, clips)
     page.get_by_role("button", name="the person enrolled").click()
@@ -153,7 +155,7 @@ def test_the_nearest_voices_are_the_speaker_s(page, clips):
 
 def test_the_microphone(page):
     page.get_by_role("button", name="Record").nth(1).click()
-    expect(page.locator(".voices-doing").nth(1)).to_contain_text("3 s of 20")
+    expect(page.locator(".voices-doing").nth(1)).to_contain_text(re.compile("([3-9]|1.) s of 20"))
     page.get_by_role("button", name="Stop").click()
     expect(page.locator(".voices-clip .name")).to_have_text("recording 1")
     expect(page.locator(".voices-near .who").first).to_have_text(f"tes {OURS:02d}")
