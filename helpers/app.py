@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
+from tornado.web import HTTPError
+from traitlets import Int
 from traitlets.config import Config
 from voila.app import Voila
 
@@ -24,6 +27,7 @@ TEMPLATE = Path(__file__).with_name("voila")
 LOOPBACK, PORT = "127.0.0.1", 8866
 EXTENSIONS = ["@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager", "anywidget"]
 LARGEST = 2**21  # bytes of a message from a browser; clips come in pieces of a quarter of it
+PAGES = 4  # open at once; each is a process of its own
 
 
 class OwnKernels(KernelSpecManager):
@@ -37,6 +41,23 @@ class OwnKernels(KernelSpecManager):
         return KernelSpec(
             argv=[*command, "--IPKernelApp.log_level=CRITICAL"], language="python", display_name="Python 3"
         )
+
+
+class FewKernels(AsyncMappingKernelManager):
+    """So many pages at once and no more: a page asked for again and again would fill the memory."""
+
+    most = Int(PAGES, config=True)
+    starting = 0
+
+    async def start_kernel(self, **kwargs):
+        if len(self.list_kernel_ids()) + self.starting >= self.most:
+            many = f"open {self.most} times, as often as it may be" if self.most > 1 else "open elsewhere"
+            raise HTTPError(503, f"This page is {many}; close one, and load this one anew in some seconds.")
+        self.starting += 1
+        try:
+            return await super().start_kernel(**kwargs)
+        finally:
+            self.starting -= 1
 
 
 def is_loopback(address):
@@ -74,7 +95,7 @@ def free_port(address, port=None):
     raise InputError(f"port {wanted[-1]} of {address} cannot be listened on ({reason}); {expected}")
 
 
-def settings(address, port, browser):
+def settings(address, port, browser, pages=PAGES):
     """Voilà's settings: no code, no tracebacks, no files but the page, nobody from elsewhere.
 
     Parameters
@@ -83,6 +104,8 @@ def settings(address, port, browser):
     port : int
     browser : bool
         Whether to open one.
+    pages : int
+        How many may be open at once.
 
     Returns
     -------
@@ -98,8 +121,9 @@ def settings(address, port, browser):
     config.VoilaConfiguration.update(
         strip_sources=True, show_tracebacks=False, file_allowlist=[], theme="light",
         allow_template_override="NO", allow_theme_override="NO", kernel_spec_manager_class=OwnKernels,
-        extension_allowlist=EXTENSIONS,
+        extension_allowlist=EXTENSIONS, multi_kernel_manager_class=FewKernels,
     )  # fmt: skip
+    config.FewKernels.most = pages
     # A page that was closed ends its kernel, and with it all clips; this is for one whose browser was killed.
     config.MappingKernelManager.update(cull_idle_timeout=300, cull_interval=60)
     config.ZMQChannelsWebsocketConnection.limit_rate = False  # pictures and sounds come at once
@@ -125,11 +149,14 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m helpers.app", description=__doc__.split("\n")[0])
     parser.add_argument("--port", type=int, help=f"to listen on (default: {PORT}, or any when it is taken)")
     parser.add_argument("--address", default=LOOPBACK, help=f"to listen on (default: {LOOPBACK})")
+    parser.add_argument("--pages", type=int, default=PAGES, help=f"open at once (default: {PAGES})")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     parser.add_argument("--model", default="", help="a saved model (default: that of helpers.verify)")
     parser.add_argument("--data", default="", help="a folder with trs.pkl and tes.pkl, for nearest voices")
     options = parser.parse_args(arguments)
     try:
+        if options.pages < 1:
+            raise InputError(f"--pages {options.pages}; expected 1 or more")
         port = free_port(options.address, options.port)
     except InputError as error:
         print(error, file=sys.stderr)
@@ -142,7 +169,7 @@ def main(arguments=None):
         if value:
             os.environ[f"SIAMESE_VOICES_{name}"] = str(Path(value).resolve())
     logging.getLogger("tornado.general").setLevel(logging.ERROR)  # of jupyter-server's own settings of pings
-    app = App(config=settings(options.address, port, not options.no_browser))
+    app = App(config=settings(options.address, port, not options.no_browser, options.pages))
     app.initialize([])
     app.start()
     return 0

@@ -48,7 +48,8 @@ def clips(tmp_path_factory):
 def address():
     """The page's, of a server that has chosen a port itself."""
     model = PROJECT / "notebooks" / "models" / "siamese_gru.keras"
-    options = ["--port", "0", "--no-browser", "--model", model, "--data", synthesis.embedded_corpus()]
+    options = ["--port", "0", "--no-browser", "--pages", "1"]
+    options += ["--model", model, "--data", synthesis.embedded_corpus()]
     command = [sys.executable, "-m", "helpers.app", *map(str, options)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as server:
         yield server.stdout.readline().split()[2]
@@ -226,6 +227,15 @@ def test_only_this_machine_is_answered(address):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(urllib.request.Request(address + path, headers=headers))
         assert refused.value.code == status
+
+
+def test_no_more_pages_than_allowed(opened, address):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(address)
+    assert refused.value.code == 503
+    told = refused.value.read().decode()
+    assert "This page is open elsewhere; close one, and load this one anew" in told
+    assert "//" not in told.replace("<!DOCTYPE html>", "")  # nothing from other servers
 
 
 def test_a_closed_page_leaves_nothing(opened, browser, address):  # the last one: it closes the page
