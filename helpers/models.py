@@ -246,6 +246,11 @@ class Verifier(keras.Model):
     def call(self, spectrograms):
         return self.encoder(spectrograms)
 
+    @property
+    def knows_calls(self):
+        """Whether it learnt from telephone calls, for the most part: it judges them then, and only them."""
+        return self.facts.get("calls", 0.0) > 0.5
+
     def embed(self, waveforms):
         """Embeddings `(utterances, dimensions)` of length 1 of waveforms `(utterances, samples)`."""
         waveforms = np.atleast_2d(waveforms)

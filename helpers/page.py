@@ -50,16 +50,16 @@ class Clips(widgets.VBox):
 
     Parameters
     ----------
-    spectrogram : features.Spectrogram
-        The model's.
+    verifier : models.Verifier
+        It says what can be judged, and shows what it hears.
     changed : callable ()
         Called when a clip has come or gone.
     most : int
         With 1, a new clip takes the place of the last.
     """
 
-    def __init__(self, spectrogram, changed, most=uploads.MOST):
-        self.spectrogram, self.changed, self.most = spectrogram, changed, most
+    def __init__(self, verifier, changed, most=uploads.MOST):
+        self.verifier, self.changed, self.most = verifier, changed, most
         self.input = ClipInput(self.take, multiple=most > 1)
         self.shown, self.state = widgets.Box().add_class("voices-clips"), html("")
         self.clips = {}  # a card each
@@ -74,11 +74,10 @@ class Clips(widgets.VBox):
         """Take a clip in from a file's bytes; InputError where it is not fit, and nothing changes."""
         if self.most > 1 and len(self.clips) >= self.most:
             raise InputError(f"{uploads.plain_name(name)} was not taken; expected {self.most} clips at most")
-        clip = uploads.read_clip(name, content)
+        clip = uploads.read_clip(name, content, self.verifier.knows_calls)
         remove = widgets.Button(description="Remove").add_class("voices-remove")
-        card = widgets.VBox([html(telling.clip_told(clip, self.spectrogram)), remove]).add_class(
-            "voices-clip"
-        )
+        told = telling.clip_told(clip, self.verifier.spectrogram)
+        card = widgets.VBox([html(told), remove]).add_class("voices-clip")
         remove.on_click(lambda _: self.remove(card))
         self.clips = {**(self.clips if self.most > 1 else {}), card: clip}
         self._show()
@@ -247,7 +246,7 @@ def page(verifier, known):
         verdict.listen(*clips)
         nearest.listen(*clips)
 
-    enrolled, verified = Clips(verifier.spectrogram, changed), Clips(verifier.spectrogram, changed, 1)
+    enrolled, verified = Clips(verifier, changed), Clips(verifier, changed, 1)
     changed()
     lead = "Did one person speak both? Enrol a voice with a few clips, then verify another clip against it."
     first = "Upload or record three clips or more, some seconds of speech each: the more, the surer."

@@ -18,6 +18,7 @@ from helpers.models import ScaledCosine, Verifier, embeddings_of, gru_encoder, j
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
 from helpers.progress import Progress, fingerprint
+from helpers.quality import share_of_calls
 from helpers.stored import spectrograms_of
 
 # What keeps memory flat, however large a corpus; the course's own is below all three.
@@ -220,7 +221,8 @@ def train(
     Returns
     -------
     verifier : models.Verifier
-        Its `facts` hold the seconds, the recipe, the corpus and the held-out equal error rate.
+        Its `facts` hold the seconds, the recipe, the corpus, the share of telephone calls in it, and the
+        held-out equal error rate.
     history : dict of lists
         `loss` and `val_loss` of each epoch, means over the folds.
 
@@ -280,6 +282,7 @@ def train(
         "backend": keras.backend.backend(),
         "parameters": sum(int(np.prod(variable.shape)) for variable in learnt) + len(calibration),
         "speakers_train": int(speakers.max()) + 1,
+        "calls": share_of_calls(corpus.waveforms),
         "recipe": asdict(recipe),
         "held_out_eer": equal_error(scores, labels)[0],
         "train_seconds": progress.seconds + time.perf_counter() - started,

@@ -35,7 +35,7 @@ def plain_name(name, longest=40):
     return shown if len(shown) <= longest else f"{shown[: half - 1]}…{shown[-half:]}"
 
 
-def read_clip(name, content):
+def read_clip(name, content, calls=False):
     """A clip from a file's bytes, which stay in memory: nothing is written anywhere.
 
     Parameters
@@ -43,6 +43,8 @@ def read_clip(name, content):
     name : str
         What the file is called; only told, never opened.
     content : bytes
+    calls : bool
+        Whether clips from a telephone are taken, as for `quality.check_fit`.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def read_clip(name, content):
     _check_header(name, content)
     waveform = decoded(io.BytesIO(content), name, quality.LONGEST + 1)
     found = quality.examine(waveform)
-    quality.check_fit(found, name)
+    quality.check_fit(found, name, calls)
     return Clip(name, waveform, found, quality.remarks(found))
 
 

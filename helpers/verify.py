@@ -81,7 +81,8 @@ def listen(verifier, names, waveforms):
     waveforms : list of float arrays (samples,)
         One person's, and the one to verify as the last.
     """
-    recordings = [_examined(name, waveform) for name, waveform in zip(names, waveforms, strict=True)]
+    calls = verifier.knows_calls
+    recordings = [_examined(*each, calls) for each in zip(names, waveforms, strict=True)]
     speech = identification.trimmed(waveforms, quality.SILENT)
     voices = cards.embed(verifier, speech)
     score = float(verifier.scores(voices[:-1], voices[-1:]).mean())  # voices averaged are not calibrated
@@ -106,9 +107,9 @@ def decided(answer, prior=0.5, cost_miss=1, cost_false_alarm=1):
     return found | {name: answer[name] for name in ("remarks", "recordings")}
 
 
-def _examined(name, waveform):
+def _examined(name, waveform, calls):
     measured = quality.examine(waveform)
-    quality.check_fit(measured, name)
+    quality.check_fit(measured, name, calls)
     return {"file": name, **measured._asdict(), "remarks": quality.remarks(measured)}
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from helpers import InputError, app, people, quality, recordings, recorder, stakes, synthesis, telling
-from helpers import uploads, verify
+from helpers import InputError, app, people, quality, recordings, recorder, spoiling, stakes, synthesis
+from helpers import telling, uploads, verify
 from helpers.corpora import SAMPLE_RATE
 from helpers.features import Spectrogram
 
@@ -53,6 +53,9 @@ def test_what_is_no_recording_is_refused_in_one_line(monkeypatch):
     assert refusal(flac[:30], "b.flac").startswith("b.flac cannot be decoded (")
     assert "cannot be decoded" in refusal(flac[: len(flac) // 2], "b.flac")
     assert "holds silence" in refusal(sound(np.zeros(16_000)))
+    call = sound(spoiling.telephone(talk(), None))
+    assert "has nothing above 4 kHz, like a telephone call" in refusal(call)
+    assert quality.is_call(uploads.read_clip("a.wav", call, calls=True).quality)
     assert "too noisy" in refusal(sound(0.1 * np.random.default_rng(0).normal(size=32_000)))
     monkeypatch.setattr(uploads, "LARGEST", 2**20)
     assert refusal(b"0" * 2**21) == "a.wav has 2 MB; expected 1 MB at most"

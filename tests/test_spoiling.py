@@ -41,6 +41,23 @@ def test_each_way_does_what_it_says(rng):
     assert np.mean(echo[pause] ** 2) > 10 * np.mean(clean[6400:][pause] ** 2)
 
 
+def test_a_call_leaves_its_band_and_hiss(rng):
+    time = np.arange(2 * SAMPLE_RATE) / SAMPLE_RATE
+    hertz = np.array([100, 300, 1000, 3400, 5000])
+    tones = 0.1 * np.sin(2 * np.pi * hertz[:, None] * time).sum(axis=0).astype(np.float32)
+    tones[SAMPLE_RATE:] = 0.1 * np.sin(2 * np.pi * 1000 * time[SAMPLE_RATE:])
+    heard = spoiling.telephone(tones, rng)
+    assert heard.dtype == np.float32
+    levels = np.abs(np.fft.rfft(heard[:SAMPLE_RATE]))[hertz]
+    decibels = 20 * np.log10(levels / levels[2])
+    np.testing.assert_allclose(decibels[[1, 3]], -3, atol=0.5)  # a Butterworth filter's corners
+    assert decibels[0] < -30
+    assert decibels[4] < -60
+    power = np.abs(np.fft.rfft(heard[SAMPLE_RATE + 2000 : -2000])) ** 2  # 12,000 samples: a bin is 4/3 Hz
+    noise = power.sum() - power[740:761].sum()
+    assert 30 < 10 * np.log10(power.sum() / noise) < 45  # 8 bits of the mu-law: some 38 dB at any level
+
+
 def test_ways_are_the_same_with_the_same_seed():
     for spoil in spoiling.WAYS.values():
         one, two, other = (spoil(spoken(120), np.random.default_rng(seed)) for seed in (3, 3, 4))
@@ -56,7 +73,9 @@ def pitch_verifier():
         spectra = np.abs(np.fft.rfft(waveforms, 4 * SAMPLE_RATE))[:, 200:1200]
         return (200 + spectra.argmax(axis=1, keepdims=True)) / 4
 
-    return SimpleNamespace(embed=embed, scores=lambda x, z: 5 - np.abs(x - z.T), threshold=0.0)
+    return SimpleNamespace(
+        embed=embed, scores=lambda x, z: 5 - np.abs(x - z.T), threshold=0.0, knows_calls=False
+    )
 
 
 def test_errors_are_counted_between_clean_and_spoilt():
@@ -80,6 +99,10 @@ def test_errors_are_counted_between_clean_and_spoilt():
     assert alike["let_in"] == pytest.approx(18 / 54)
     assert table.loc["telephone", "refused"] == 1
     assert table.loc["telephone", "warned"] == 0
+    verifier = pitch_verifier()
+    verifier.knows_calls = True
+    calls = spoiling.cost(verifier, waveforms, speakers, {"telephone": spoiling.telephone}).loc["telephone"]
+    assert (calls["refused"], calls["warned"]) == (0, 1)  # they do not sound like the clean ones
     assert (table.loc["clipped", "refused"], table.loc["clipped", "warned"]) == (0, 1)
     assert table.loc["thin", "warned"] == 1
 

@@ -23,6 +23,7 @@ from helpers.metrics import equal_error
 from helpers.models import ScaledCosine, Verifier, drawn_seed, pair_logits
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
+from helpers.spoiling import telephone
 from helpers.training import Ingredients, draw, held_out_scores, prepare, train
 
 pytestmark = pytest.mark.backend
@@ -288,6 +289,7 @@ def test_facts_are_those_of_the_run(unbroken):
     learnt = verifier.encoder.trainable_weights + verifier.plda.weights
     assert facts["parameters"] == sum(int(np.prod(weight.shape)) for weight in learnt) + 2
     assert facts["train_seconds"] > 0
+    assert not verifier.knows_calls
     assert Recipe(**facts["recipe"]) == QUICK
 
 
@@ -505,6 +507,13 @@ SHORT = replace(QUICK, epochs=4)
 @pytest.fixture(scope="module")
 def light_run():
     return Run(tones(), SHORT, ingredients=LIGHT)
+
+
+def test_a_model_knows_that_it_learnt_from_calls(light_run):
+    corpus = tones()
+    calls = corpus._replace(waveforms=np.stack([telephone(each, None) for each in corpus.waveforms]))
+    assert Run(calls, SHORT, ingredients=LIGHT).verifier.knows_calls
+    assert not light_run.verifier.knows_calls
 
 
 @pytest.mark.parametrize("after", [2, 4])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from helpers import PROJECT, cards, corpora, identification, models, people, quality
+from helpers import PROJECT, InputError, cards, corpora, identification, models, people, quality, spoiling
 from helpers import synthesis, verify
 from helpers.corpora import SAMPLE_RATE
 
@@ -96,6 +96,17 @@ def test_what_cannot_be_told_ends_with_status_2_and_why(folder, tmp_path, capsys
         answer = json.loads(said.out)
         assert answer["same"] is None
         assert answer["why"].startswith(why)
+
+
+def test_a_call_is_judged_by_a_model_that_has_learnt_from_calls(folder, tmp_path, verifier, monkeypatch):
+    a0, a1 = paths(folder, "a0 a1")
+    call = spoilt(tmp_path, "call.wav", spoiling.telephone(cards.load_query(a1), None))
+    with pytest.raises(InputError, match=r"call\.wav has nothing above 4 kHz, like a telephone call"):
+        verify.verify(verifier, [a0], call)
+    monkeypatch.setitem(verifier.facts, "calls", 0.6)
+    assert np.isfinite(verify.verify(verifier, [call], call)["score"])
+    with pytest.raises(InputError, match=r"a0\.wav has sound above 4 kHz; expected a telephone call"):
+        verify.verify(verifier, [a0], call)
 
 
 @pytest.mark.parametrize(
