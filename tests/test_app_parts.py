@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from helpers import InputError, app, people, quality, recordings, recorder, spoiling, stakes, synthesis
-from helpers import telling, uploads, verify
+from helpers import InputError, app, page, people, quality, recordings, recorder, spoiling, stakes
+from helpers import synthesis, telling, uploads, verify
 from helpers.corpora import SAMPLE_RATE
 from helpers.features import Spectrogram
 
@@ -35,6 +35,16 @@ def refusal(content, name="a.wav"):
         uploads.read_clip(name, content)
     assert "\n" not in str(refused.value)
     return str(refused.value)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_the_page_takes_what_its_model_can_judge(knows):
+    clips = page.Clips(SimpleNamespace(knows_calls=knows, spectrogram=Spectrogram()), lambda: None)
+    content = {True: sound(spoiling.telephone(talk(), None)), False: sound(talk())}
+    clips.take("ours.wav", content[knows])
+    with pytest.raises(InputError, match=r"theirs\.wav has"):
+        clips.take("theirs.wav", content[not knows])
+    assert [clip.name for clip in clips.heard] == ["ours.wav"]
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
