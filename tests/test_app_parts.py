@@ -1,5 +1,6 @@
 """What the app is made of, without a browser: what is taken in and told, what an error costs, who may ask."""
 
+import asyncio
 import io
 import socket
 from types import SimpleNamespace
@@ -35,6 +36,26 @@ def refusal(content, name="a.wav"):
         uploads.read_clip(name, content)
     assert "\n" not in str(refused.value)
     return str(refused.value)
+
+
+def test_pages_that_are_asked_for_at_once_are_counted_too(monkeypatch):
+    async def start(self, **kwargs):
+        await asyncio.sleep(0.01)
+        return "a kernel"
+
+    async def ask(kernels):
+        first = await asyncio.gather(*[kernels.start_kernel() for _ in range(3)], return_exceptions=True)
+        return first, await kernels.start_kernel()
+
+    monkeypatch.setattr(app.AsyncMappingKernelManager, "start_kernel", start)
+    first, later = asyncio.run(ask(app.FewKernels(most=2)))
+    assert (first[:2], later) == (["a kernel"] * 2, "a kernel")
+    assert (first[2].status_code, "open 2 times" in first[2].log_message) == (503, True)
+
+
+def test_fewer_pages_than_one_are_none(capsys):
+    assert app.main(["--pages", "0"]) == 2
+    assert capsys.readouterr().err == "--pages 0; expected 1 or more\n"
 
 
 @pytest.mark.parametrize("knows", [True, False])
