@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers, ops
 
 from helpers import InputError
-from helpers.models import StatisticsPooling, drawn_seed, registered
+from helpers.models import StatisticsPooling, drawn_seed, registered, standardisation
 
 VGG = ((1,), (2,), (4, 4), (8, 8))  # widths of the convolutions in each block, the last one left out
 RESNETS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}  # blocks in each stage
@@ -190,9 +190,8 @@ def cnn_encoder(spectrograms, network="resnet18", pooling="attention", width=8, 
     elif isinstance(pooling, str):
         raise InputError(f"pooling is {pooling!r}; expected one of {', '.join(POOLINGS)}")
     everything = np.concatenate(spectrograms)
-    mean, variance = everything.mean(axis=0), np.maximum(everything.var(axis=0), 0.01)
     inputs = keras.Input((None, everything.shape[1]), name="spectrogram")
-    x = layers.Normalization(mean=mean, variance=variance, name="standardise")(inputs)
+    x = standardisation(everything)(inputs)
     picture = layers.Reshape((-1, everything.shape[1], 1), name="picture")(x)
     around = StatisticsPooling(name="pooling_around")(x)
     x = layers.Concatenate(name="both")([pooling(frame_network(picture, network, width)), around])

@@ -12,7 +12,7 @@ from helpers.classical import drawn_weights, errors_over_draws
 from helpers.judging import draw_speakers
 from helpers.losses import same_speaker
 from helpers.metrics import balanced_accuracy, equal_error, roc_auc
-from helpers.models import StatisticsPooling, drawn_seed
+from helpers.models import StatisticsPooling, drawn_seed, standardisation
 from helpers.pairs import all_trials
 
 MARGIN = 1.4  # embeddings at right angles, as unrelated ones nearly are, are the root of 2 apart
@@ -125,9 +125,8 @@ def cnn_encoder(views, segments=1, channels=64, depth=3, dimensions=48, dropout=
         `(batch, frames, values)` to embeddings `(batch, dimensions)` of length 1.
     """
     frames = np.concatenate(views)
-    mean, variance = frames.mean(axis=0), np.maximum(frames.var(axis=0), 0.01)
     inputs = keras.Input((None, frames.shape[-1]), name="frames")
-    x = layers.Normalization(mean=mean, variance=variance, name="standardise")(inputs)
+    x = standardisation(frames)(inputs)
     pooled = []
     for number in range(1, depth + 1):
         convolve = layers.Conv1D(channels, 5, padding="same", activation="relu", name=f"convolution_{number}")

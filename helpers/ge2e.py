@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from helpers import InputError
 from helpers.augmentation import at_speed
 from helpers.batches import SpeakerBatches
-from helpers.models import ScaledCosine
+from helpers.models import ScaledCosine, standardisation
 from helpers.objectives import CentroidCosines, GE2ELoss
 
 
@@ -76,9 +76,8 @@ def lstm_encoder(spectrograms, units=128, projection=64, depth=3):
     keras.Model
         `(batch, frames, bands)` to embeddings `(batch, projection)` of length 1.
     """
-    mean, variance = spectrograms.mean(axis=(0, 1)), np.maximum(spectrograms.var(axis=(0, 1)), 0.01)
     inputs = keras.Input((None, spectrograms.shape[-1]), name="mel_spectrogram")
-    x = layers.Normalization(mean=mean, variance=variance, name="standardise")(inputs)
+    x = standardisation(spectrograms)(inputs)
     for number in range(1, depth + 1):
         cell = ProjectedLSTMCell(units, projection)
         x = layers.RNN(cell, return_sequences=number < depth, name=f"lstm_{number}")(x)

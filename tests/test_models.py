@@ -24,6 +24,7 @@ from helpers.models import (
     pair_logits,
     save_verifier,
     siamese_model,
+    standardisation,
 )
 from helpers.pairs import enrolments
 from helpers.plda import PLDA
@@ -163,6 +164,21 @@ def test_bins_are_standardised_one_by_one():
     standard = array(layer(spectrograms))
     np.testing.assert_allclose(standard.mean(axis=(0, 1)), 0, atol=1e-3)
     np.testing.assert_allclose(standard.std(axis=(0, 1)), 1, atol=1e-3)
+
+
+def test_bins_that_are_left_empty_are_put_out():
+    spectrograms = np.maximum(speech(20), -11)
+    spectrograms[..., -3:] = -11.5
+    spectrograms[:, 0, -3:] = -9  # but for the click at the start
+    layer = standardisation(spectrograms)
+    copies = spectrograms.copy()
+    copies[..., -3:] = -5  # faster speech reaches further up
+    standard = array(layer(copies))
+    assert np.abs(standard[..., -3:]).max() < 0.01
+    np.testing.assert_allclose(standard[..., :-3].std(axis=(0, 1)), 1, atol=1e-3)
+    half = spectrograms.copy()
+    half[::2, :, -3:] = -5  # of every other recording only: that may well be a voice
+    assert np.abs(array(standardisation(half)(half))[..., -3:]).max() > 0.5
 
 
 def test_frames_are_averaged_for_the_gru_the_last_one_alone(encoder):
