@@ -59,8 +59,6 @@ def examine(waveform):
     frames = librosa.util.frame(np.asarray(waveform, float), frame_length=512, hop_length=256)
     power = np.mean(frames**2, axis=0) + 1e-12
     louder = power[power >= np.median(power)].mean()
-    spectrum = (np.abs(librosa.stft(waveform, n_fft=1024, center=False)) ** 2).mean(axis=1)
-    above = librosa.fft_frequencies(sr=SAMPLE_RATE, n_fft=1024) > 4300
     size = np.abs(waveform)
     return Quality(
         seconds=len(waveform) / SAMPLE_RATE,
@@ -68,8 +66,14 @@ def examine(waveform):
         level=_decibels(np.mean(speech**2)),
         snr=_decibels(louder / np.quantile(power, 0.1)),
         clipped=float(np.mean(size >= 0.98 * size.max())),
-        high=_decibels(spectrum[above].sum() / spectrum.sum()),
+        high=_high(waveform),
     )
+
+
+def _high(waveform):
+    spectrum = (np.abs(librosa.stft(waveform, n_fft=1024, center=False)) ** 2).mean(axis=1)
+    above = librosa.fft_frequencies(sr=SAMPLE_RATE, n_fft=1024) > 4300
+    return _decibels(spectrum[above].sum() / spectrum.sum())
 
 
 def _decibels(power):
@@ -96,23 +100,18 @@ def check_fit(quality, name, calls=False):
     if quality.snr < NOISIEST:
         found = f"its speech is {quality.snr:.0f} dB above its quietest parts"
         raise InputError(f"{name} is too noisy ({found}); {expected}")
-    if is_call(quality) and not calls:
+    if quality.high < NARROW and not calls:
         raise InputError(f"{name} has nothing above 4 kHz, like a telephone call; {expected}")
-    if calls and not is_call(quality):
+    if calls and not quality.high < NARROW:
         raise InputError(
             f"{name} has sound above 4 kHz; expected a telephone call: this model learnt from them"
         )
 
 
-def is_call(quality):
-    """Whether a recording has nothing above 4 kHz, as what a telephone or 8,000 Hz have left of speech."""
-    return quality.high < NARROW
-
-
 def share_of_calls(waveforms, most=500):
-    """Share of waveforms `(utterances, samples)` that `is_call` holds of, counted on `most` of them."""
+    """Share of waveforms `(utterances, samples)` with nothing above 4 kHz, counted on `most` of them."""
     rows = np.linspace(0, len(waveforms) - 1, min(most, len(waveforms))).astype(int)
-    return float(np.mean([is_call(examine(waveforms[row])) for row in rows]))
+    return float(np.mean([_high(waveforms[row]) < NARROW for row in rows]))
 
 
 def remarks(quality):

@@ -84,8 +84,7 @@ they are neither kept nor sent on. At most {most} clips of one person, each of {
 {seconds:.0f} s.</p>"""
 # The figures are those of `python -m helpers.spoiling`: equal error rates, one recording against one.
 ERRED = """With 39 other people it erred in {} of 100 comparisons of two clips, in {} with half a second of
-speech, in {} across devices, in {} with noise, and in {} over a telephone, which is why
-calls are refused"""
+speech, in {} across devices, in {} with noise, and in {} over a telephone, which is why calls are refused"""
 OF_VOICES = f"""<b>It learnt from {{count}} synthesised voices.</b> {ERRED.format(9, 16, 20, 27, 40)}; and its
 probabilities are those of synthesised voices."""
 OF_PEOPLE = f"""<b>It learnt from 85 people</b> who speak Mandarin and read English, and from 50 synthesised
