@@ -27,7 +27,7 @@ test: .venv/.helpers
 	@$(IN_VENV) pytest --nbval -n 2 --dist loadfile
 
 librispeech: .venv/.helpers
-	@$(IN_VENV) helpers.librispeech
+	@$(IN_VENV) helpers.data.convert.librispeech
 
 # Enrol, verify and search in the browser, on this machine alone; P="--port 8000" and others by P="--help".
 app: .venv/.helpers
@@ -42,24 +42,24 @@ notebooks: .venv/.helpers
 
 # The model that notebook 05 is committed with: notebook 04's, with its default parameters.
 model: .venv/.helpers
-	@$(IN_VENV) helpers.synthesis && $(IN_VENV) helpers.batch --data data/synthesised --out .venv/model --notebooks 04
+	@$(IN_VENV) helpers.data.synthesis && $(IN_VENV) helpers.batch --data data/synthesised --out .venv/model --notebooks 04
 	@cp .venv/model/models/siamese_gru.keras notebooks/models/
 
-# The model for recordings of people, from a corpus DATA of them; half an hour; helpers/people.py tells more.
+# The model for recordings of people, from a corpus DATA of them; half an hour; helpers/research/people.py tells more.
 people: .venv/.helpers
-	@$(IN_VENV) helpers.people --data "$$DATA" --out "$${OUT:-results/people}" $(P)
+	@$(IN_VENV) helpers.research.people --data "$$DATA" --out "$${OUT:-results/people}" $(P)
 
 # Ideas by cross-validation over the training speakers of DATA; SEEDS=0,1,2 IDEAS="course plain" for a part.
 research: .venv/.helpers
-	@$(IN_VENV) helpers.experiments $(IDEAS) --data "$$DATA" --out "$${OUT:-research}" --seeds "$(or $(SEEDS),0)"
+	@$(IN_VENV) helpers.research.experiments $(IDEAS) --data "$$DATA" --out "$${OUT:-research}" --seeds "$(or $(SEEDS),0)"
 
 # The README's map of the notebooks.
 readme: .venv/.helpers
-	@$(IN_VENV) helpers.readme
+	@$(IN_VENV) helpers.batch.chapters
 
 # One set of versions for every Python and system; needs uv.
 lock:
-	uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	  --no-header --quiet --output-file requirements.txt
 
 # The tests marked `backend` under Keras's other backends, in an environment that borrows .venv's packages.
@@ -69,7 +69,7 @@ backends: .venv/.helpers .venv-backends/.stamp
 
 # Ours, the published recipe and the floor timed side by side, half an hour; DATA and OUT as above.
 bench: .venv/.helpers
-	@$(IN_VENV) helpers.bench --growth --out "$${OUT:-results}" $${DATA:+--data "$$DATA"} $(P)
+	@$(IN_VENV) helpers.research.bench --growth --out "$${OUT:-results}" $${DATA:+--data "$$DATA"} $(P)
 
 clean:
 	rm -rf .venv .venv-backends *.egg-info .pytest_cache .ruff_cache

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.notebook import embedded_inputs
+from helpers.batch.execute import embedded_inputs
 
 
 @pytest.hookimpl(tryfirst=True)  # once, before workers of pytest-xdist begin

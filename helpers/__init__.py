@@ -1,8 +1,7 @@
-"""Shared code of the Siamese Voices notebooks: one file per stage of the pipeline."""
+"""Shared code of the Siamese Voices notebooks; README.md beside this file is its map."""
 
 import os
-import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 # TensorFlow writes native log lines into notebooks, and oneDNN reorders sums from run to run: both are
@@ -11,6 +10,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 PROJECT = Path(__file__).resolve().parents[1]
+SAMPLE_RATE = 16_000
+SHORTEST = 1024  # samples: one STFT window
 
 
 class InputError(ValueError):
@@ -23,57 +24,16 @@ def first_line(kind, text):
 
 
 @contextmanager
-def replacing(path):
-    """Write a file whole or not at all.
-
-    Yields a temporary path in the same folder with the same ending; when the block succeeds it takes the
-    place of `path`, when it fails it is removed and what stood at `path` stays.
-
-    Raises
-    ------
-    InputError
-        When the disk is full or the folder cannot be written, naming `path`.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+def naming(path, expected):
+    """Put the file's name before what was found in it, and what is expected after."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(
-            f"{path.name} could not be saved ({error.strerror or error}); expected a writable folder with "
-            "space left; what was there before is unchanged"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        yield
+    except InputError as error:
+        raise InputError(f"{shown(Path(path).name or path)} {error}; expected {expected}") from None
 
 
-@contextmanager
-def replacing_folder(folder, megabytes):
-    """Make a folder whole or not at all; what stands at `folder` is checked by the block, and then replaced.
-
-    Yields an empty folder beside it, which takes its place when the block succeeds and is removed when it
-    fails; what stood at `folder` then stays.
-
-    Raises
-    ------
-    InputError
-        When the disk is full or the folder cannot be written, naming `folder`.
-    """
-    folder = Path(folder)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-            new = Path(scratch, "new")
-            new.mkdir()
-            yield new
-            if folder.exists():
-                folder.rename(Path(scratch, "old"))
-            new.rename(folder)
-    except OSError as error:
-        raise InputError(
-            f"{folder} could not be written ({error.strerror or error}); expected a writable folder with "
-            f"{megabytes} MB of space left"
-        ) from error
+def shown(text):
+    """Foreign text as a short single line that cannot steer a terminal."""
+    text = str(text)
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:100])
+    return line + "…" * (len(text) > 100)

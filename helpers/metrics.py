@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import InputError, replacing
-from helpers.pairs import all_trials
+from helpers import InputError
+from helpers.files import replacing
 
 TARGET_PRIOR = 0.05  # of minDCF, as in the NIST and VoxCeleb evaluations
 
@@ -170,80 +170,6 @@ def balanced_accuracy(scores, labels, threshold, weights=None):
     scores, target, impostor = _weighed(scores, labels, weights)
     accepted = scores >= threshold
     return float(target @ accepted / target.sum() + impostor @ ~accepted / impostor.sum()) / 2
-
-
-def bootstrap(statistic, scores, labels, first, second, draws=1000, seed=0):
-    """Percentile interval of a statistic when the *speakers* are drawn anew.
-
-    Trials that share a speaker are not independent, so whole speakers are drawn with replacement: a target
-    trial counts as often as its speaker was drawn, an impostor trial as often as both of its speakers were.
-    Poh, Martin and Bengio (2007), "Performance generalization in biometric authentication using joint
-    user-specific and sample bootstraps", IEEE TPAMI 29(3), draw users so.
-
-    Parameters
-    ----------
-    statistic : callable (scores, labels, weights) -> float or array
-    scores, labels : arrays (trials,)
-    first, second : int arrays (trials,)
-        The speaker on either side of each trial, the same one in target trials.
-    draws, seed : int
-
-    Returns
-    -------
-    array (2,) or (2, ...)
-        The 2.5th and 97.5th percentile.
-    """
-    order = np.argsort(scores, kind="stable")  # sorted once, quick to sort again in each draw
-    scores, labels = np.asarray(scores)[order], np.asarray(labels)[order]
-    names, index = np.unique(np.concatenate([first, second]), return_inverse=True)
-    first, second = index[: len(order)][order], index[len(order) :][order]
-    rng, values = np.random.default_rng(seed), []
-    for _ in range(draws):
-        count = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        weights = np.where(labels == 1, count[first], count[first] * count[second]).astype(float)
-        if weights[labels == 1].any() and weights[labels == 0].any():  # one speaker alone has no impostors
-            values.append(statistic(scores, labels, weights))
-    return np.percentile(values, [2.5, 97.5], axis=0)
-
-
-def evaluate(scores, speakers, threshold, draws=1000, seed=0):
-    """Every figure of a system on all trials of a test set.
-
-    Parameters
-    ----------
-    scores : array (utterances, utterances)
-        Symmetric; of a system that scores (a, b) unlike (b, a), only a < b is looked at.
-    speakers : int array (utterances,)
-    threshold : float
-        Fixed without test data.
-    draws, seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    dict
-        `accuracy`, `eer`, `roc_auc`, `min_dcf`, each with its 95 % interval over speakers under `..._ci`;
-        `threshold`, `speakers_test`, `trials`.
-    """
-    speakers, trials = np.asarray(speakers), all_trials(speakers)
-    scores, labels = np.asarray(scores)[trials.left, trials.right], trials.label
-
-    def figures(scores, labels, weights=None):
-        return [
-            balanced_accuracy(scores, labels, threshold, weights),
-            equal_error(scores, labels, weights)[0],
-            roc_auc(scores, labels, weights),
-            min_dcf(scores, labels, weights),
-        ]
-
-    sides = speakers[trials.left], speakers[trials.right]
-    intervals = bootstrap(figures, scores, labels, *sides, draws=draws, seed=seed).T
-    row = {}
-    names = ("accuracy", "eer", "roc_auc", "min_dcf")
-    for name, value, interval in zip(names, figures(scores, labels), intervals, strict=True):
-        row |= {name: value, f"{name}_ci": interval.tolist()}
-    counts = {"speakers_test": len(np.unique(speakers)), "trials": len(scores)}
-    return row | {"threshold": float(threshold)} | counts
 
 
 def write_row(folder, system, row):

@@ -1,8 +1,8 @@
 """Is a recording fit to be judged, and what in it may make the answer wrong?
 
 The limits were set on speechocean762 and the course's files, clean and spoilt on purpose. The error rates
-told are those of `python -m helpers.spoiling` with the course's model (`notebooks/models`) over 40 speakers
-of speechocean762, clean recordings against spoilt ones; clean against clean the EER is 8 %.
+told are those of `python -m helpers.research.robustness` with the course's model (`notebooks/models`) over
+40 speakers of speechocean762, clean recordings against spoilt ones; clean against clean the EER is 8 %.
 """
 
 from typing import NamedTuple
@@ -10,8 +10,7 @@ from typing import NamedTuple
 import librosa
 import numpy as np
 
-from helpers import InputError
-from helpers.corpora import SAMPLE_RATE
+from helpers import SAMPLE_RATE, InputError
 
 SILENT = 35  # dB below the loudest frame: no speech; cut off at both ends before a voice is made
 SHORTEST, SHORT = 0.5, 1.0  # seconds of speech; with half a second the EER is 17 %
@@ -88,7 +87,7 @@ def check_fit(quality, name, calls=False):
     quality : Quality
     name : str
     calls : bool
-        Whether the model judges telephone calls, and nothing else: `models.Verifier.knows_calls`.
+        Whether the model judges telephone calls, and nothing else: `verifier.Verifier.knows_calls`.
     """
     expected = "expected a second or more of clear speech"
     if not calls:
@@ -148,3 +147,18 @@ def _average_spectrum(waveform):
     loud = mel.sum(axis=0)
     decibels = 10 * np.log10(mel[:, loud >= np.median(loud)] + 1e-9).mean(axis=1)
     return decibels - decibels.mean()
+
+
+def trimmed(waveforms, decibels=40):
+    """Waveforms without the silence at their ends, which is more than `decibels` below the loudest frame."""
+    return [librosa.effects.trim(waveform, top_db=decibels)[0] for waveform in waveforms]
+
+
+def voiced(waveform, decibels=35):
+    """The parts of a waveform (samples,) that are not silent, one after the other; all of it if none is loud.
+
+    Voice activity detection by level: what stays is less than so many decibels below the loudest frame
+    (`librosa.effects.split`).
+    """
+    parts = librosa.effects.split(waveform, top_db=decibels, frame_length=1024, hop_length=256)
+    return np.concatenate([waveform[start:end] for start, end in parts])

@@ -12,14 +12,16 @@ from tqdm.auto import tqdm
 
 from helpers.batches import Recipe, SpeakerBatches, deal, some_speakers
 from helpers.calibration import calibrate
+from helpers.checkpoint import Progress
+from helpers.features import spectrograms_of
+from helpers.files import fingerprint
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
-from helpers.models import ScaledCosine, Verifier, embeddings_of, gru_encoder, joint_encoder, pair_logits
+from helpers.models import ScaledCosine, embeddings_of, gru_encoder, joint_encoder, pair_logits
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
-from helpers.progress import Progress, fingerprint
 from helpers.quality import share_of_calls
-from helpers.stored import spectrograms_of
+from helpers.verifier import Verifier
 
 # What keeps memory flat, however large a corpus; the course's own is below all three.
 BATCHES = 32  # of an epoch that are in memory at a time
@@ -220,7 +222,7 @@ def train(
 
     Returns
     -------
-    verifier : models.Verifier
+    verifier : verifier.Verifier
         Its `facts` hold the seconds, the recipe, the corpus, the share of telephone calls in it, and the
         held-out equal error rate.
     history : dict of lists

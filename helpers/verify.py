@@ -10,8 +10,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-from helpers import PROJECT, InputError, cards, identification, models, quality, synthesis
+from helpers import PROJECT, InputError, quality
 from helpers.calibration import Calibration
+from helpers.data import audio, synthesis
+from helpers.verifier import embed_recordings, load_verifier
 
 TRAINED = PROJECT / "results" / "models" / "siamese_gru.keras"  # by the last `make run`
 PEOPLE = PROJECT / "notebooks" / "models" / "people.keras"  # comes with the course: `make people` trained it
@@ -40,7 +42,7 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
 
     Parameters
     ----------
-    verifier : models.Verifier
+    verifier : verifier.Verifier
     enrolled : list of paths
         Recordings of one person; the score is the mean over them.
     verified : path
@@ -65,7 +67,7 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
         raise InputError("one recording; expected one or more of one person, and one to verify")
     RATIO.threshold(prior, cost_miss, cost_false_alarm)  # a bad one is told before anything is read
     paths = [Path(path) for path in (*enrolled, verified)]
-    waveforms = [cards.load_query(path) for path in paths]
+    waveforms = [audio.load_query(path) for path in paths]
     answer = listen(verifier, [path.name for path in paths], waveforms)
     return decided(answer, prior, cost_miss, cost_false_alarm)
 
@@ -75,7 +77,7 @@ def listen(verifier, names, waveforms):
 
     Parameters
     ----------
-    verifier : models.Verifier
+    verifier : verifier.Verifier
     names : list of str
         What the recordings are called in remarks.
     waveforms : list of float arrays (samples,)
@@ -83,8 +85,8 @@ def listen(verifier, names, waveforms):
     """
     calls = verifier.knows_calls
     recordings = [_examined(*each, calls) for each in zip(names, waveforms, strict=True)]
-    speech = identification.trimmed(waveforms, quality.SILENT)
-    voices = cards.embed(verifier, speech)
+    speech = quality.trimmed(waveforms, quality.SILENT)
+    voices = embed_recordings(verifier, speech)
     score = float(verifier.scores(voices[:-1], voices[-1:]).mean())  # voices averaged are not calibrated
     far = max(quality.spectrum_distance(each, speech[-1]) for each in speech[:-1])
     notes = [f"{each['file']} is {remark}" for each in recordings for remark in each["remarks"]]
@@ -150,7 +152,7 @@ def main(arguments=None):
     point = (options.prior, options.cost_miss, options.cost_false_alarm)
     try:
         model = Path(options.model) if options.model else find_model()
-        verifier = models.load_verifier(model)
+        verifier = load_verifier(model)
         answer = verify(verifier, enrolled, verified, *point)
         answer |= {"model": str(model), "trained_on": verifier.facts.get("corpus", "unknown")}
     except InputError as error:
@@ -164,3 +166,5 @@ def main(arguments=None):
 
 if __name__ == "__main__":
     sys.exit(main())
+
+NAME = "speechocean762 and synthesised speech"  # corpus of the model that comes along

@@ -7,17 +7,9 @@ from scipy.stats import norm
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from helpers import InputError, calibration, metrics
-from helpers.calibration import (
-    Calibration,
-    bayes_cost,
-    calibrate,
-    cllr,
-    det_curve,
-    min_cllr,
-    paired_difference,
-    reliability,
-)
+from helpers import InputError, bootstrap, metrics
+from helpers.bootstrap import paired_difference
+from helpers.calibration import Calibration, bayes_cost, calibrate, cllr, det_curve, min_cllr, reliability
 from helpers.pairs import all_trials
 
 
@@ -396,7 +388,7 @@ def test_pairing_makes_the_interval_narrow():
     ours, *trials = systems()
     theirs = ours - 0.2 * trials[0] + 0.05 * np.random.default_rng(1).normal(size=ours.shape)
     found = paired_difference(metrics.roc_auc, ours[0], theirs[0], *trials, draws=300)
-    apart = [metrics.bootstrap(metrics.roc_auc, row[0], *trials, draws=300) for row in (ours, theirs)]
+    apart = [bootstrap.bootstrap(metrics.roc_auc, row[0], *trials, draws=300) for row in (ours, theirs)]
     unpaired = np.hypot(*(high - low for low, high in apart))
     assert found.high - found.low < unpaired / 3
     assert found.real
@@ -409,7 +401,7 @@ def test_speakers_are_drawn_as_in_bootstrap():
     nothing = np.where(trials[0] == 1, 1.0, -1.0)  # no errors
     for seed in (0, 4):
         found = paired_difference(error, ours, nothing, *trials, draws=50, seed=seed)
-        expected = metrics.bootstrap(error, ours[0], *trials, draws=50, seed=seed)
+        expected = bootstrap.bootstrap(error, ours[0], *trials, draws=50, seed=seed)
         np.testing.assert_allclose(found[1:], expected, rtol=1e-12)
     assert found != paired_difference(error, ours, nothing, *trials, draws=50, seed=5)
 
@@ -456,6 +448,6 @@ def test_trials_that_do_not_fit_together_are_refused():
 
 def test_draws_without_impostors_are_left_out():
     labels, first, second = np.array([1, 1, 0]), np.array([0, 1, 0]), np.array([0, 1, 1])
-    drawn = list(calibration._drawn_weights(labels, first, second, 100, 0))
+    drawn = list(bootstrap._drawn_weights(labels, first, second, 100, 0))
     assert 30 < len(drawn) < 70
     np.testing.assert_array_equal(np.unique(drawn, axis=0), [[1, 1, 1]])

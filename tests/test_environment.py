@@ -18,7 +18,9 @@ LOCK = (PROJECT / "requirements.txt").read_text()
 ENTRIES = re.findall(r"^([a-z].*?)((?: \\\n    --hash=sha256:[0-9a-f]{64})*)$", LOCK, flags=re.MULTILINE)
 LOCKED = {Requirement(entry).name: Requirement(entry) for entry, _ in ENTRIES}
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
-DIRECT = {r.name: r for r in map(Requirement, PYPROJECT["project"]["dependencies"])}
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+ALL = [*PYPROJECT["project"]["dependencies"], *(each for extra in EXTRAS.values() for each in extra)]
+DIRECT = {r.name: r for r in map(Requirement, ALL)}
 PYTHONS = {
     minor for minor in range(9, 20) if f"3.{minor}.5" in SpecifierSet(PYPROJECT["project"]["requires-python"])
 }
@@ -57,7 +59,7 @@ def test_every_direct_dependency_is_locked(requirement):
 
 def test_every_import_is_a_direct_dependency():
     imported = set()
-    for path in [*PROJECT.glob("helpers/*.py"), *PROJECT.glob("tests/*.py"), PROJECT / "conftest.py"]:
+    for path in [*PROJECT.glob("helpers/**/*.py"), *PROJECT.glob("tests/**/*.py"), PROJECT / "conftest.py"]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name for alias in node.names}

@@ -9,18 +9,9 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from helpers import InputError
-from helpers.metrics import (
-    balanced_accuracy,
-    bootstrap,
-    cosine_scores,
-    enrolled_scores,
-    equal_error,
-    error_rates,
-    evaluate,
-    min_dcf,
-    roc_auc,
-    write_row,
-)
+from helpers.bootstrap import bootstrap, evaluate
+from helpers.metrics import balanced_accuracy, cosine_scores, enrolled_scores, equal_error, error_rates
+from helpers.metrics import min_dcf, roc_auc, write_row
 from helpers.pairs import all_trials, enrolments, within_groups
 
 pytestmark = pytest.mark.backend

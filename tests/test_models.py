@@ -8,26 +8,15 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import InputError, replacing
+from helpers import InputError
 from helpers.features import Spectrogram
+from helpers.files import replacing
 from helpers.losses import BalancedPairLoss
-from helpers.models import (
-    AllPairs,
-    ScaledCosine,
-    StatisticsPooling,
-    Verifier,
-    batch_model,
-    cudnn_obstacles,
-    gru_encoder,
-    joint_encoder,
-    load_verifier,
-    pair_logits,
-    save_verifier,
-    siamese_model,
-    standardisation,
-)
+from helpers.models import AllPairs, ScaledCosine, StatisticsPooling, batch_model, cudnn_obstacles
+from helpers.models import gru_encoder, joint_encoder, pair_logits, siamese_model, standardisation
 from helpers.pairs import enrolments
 from helpers.plda import PLDA
+from helpers.verifier import Verifier, load_verifier, save_verifier
 
 pytestmark = pytest.mark.backend
 

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers import InputError, quality
-from helpers.corpora import SAMPLE_RATE
+from helpers import SAMPLE_RATE, InputError, quality
 
 RNG = np.random.default_rng(0)
 SECOND = np.arange(SAMPLE_RATE) / SAMPLE_RATE

@@ -12,19 +12,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import InputError, corpora, metrics, models, progress, stored, training
-from helpers.augmentation import at_speed
+from helpers import InputError, bootstrap, features, files, models, training
+from helpers.augmentation import at_speed, telephone
 from helpers.batches import Recipe, deal
 from helpers.calibration import calibrate
-from helpers.corpora import Corpus
+from helpers.data import corpora
+from helpers.data.corpora import Corpus
 from helpers.features import Spectrogram
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
-from helpers.models import ScaledCosine, Verifier, drawn_seed, pair_logits
+from helpers.models import ScaledCosine, drawn_seed, pair_logits
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
-from helpers.spoiling import telephone
 from helpers.training import Ingredients, draw, held_out_scores, prepare, train
+from helpers.verifier import Verifier
 
 pytestmark = pytest.mark.backend
 
@@ -316,12 +317,12 @@ def held_out_trials(run):
 def test_a_training_that_does_not_fit_into_memory_is_the_same(unbroken, monkeypatch):
     made = []
     monkeypatch.setattr(training, "BATCHES", 2)
-    monkeypatch.setattr(stored, "IN_MEMORY", 0)
-    monkeypatch.setattr(stored, "BATCH", 7)
+    monkeypatch.setattr(features, "IN_MEMORY", 0)
+    monkeypatch.setattr(features, "BATCH", 7)
     monkeypatch.setattr(models, "CHUNK", 13)
-    monkeypatch.setattr(progress, "ROWS", 5)
-    disk = stored.tempfile.TemporaryFile
-    monkeypatch.setattr(stored.tempfile, "TemporaryFile", lambda: made.append(1) or disk())
+    monkeypatch.setattr(files, "ROWS", 5)
+    disk = features.tempfile.TemporaryFile
+    monkeypatch.setattr(features.tempfile, "TemporaryFile", lambda: made.append(1) or disk())
     again = Run(unbroken.corpus, QUICK)
     assert len(made) == 2  # the corpus, and its copy at another speed
     for ours, theirs in zip(again.weights(), unbroken.weights(), strict=True):
@@ -575,7 +576,7 @@ def test_real_speech_keeps_its_numbers(real_speech):
     known, unknown = corpora.load_course(real_speech / "course-format")
     verifier, _ = train(known, Spectrogram(), Recipe(encoders=1))
     scores = verifier.scores(verifier.embed(unknown.waveforms))
-    row = metrics.evaluate(scores, unknown.speakers, verifier.threshold, draws=10)
+    row = bootstrap.evaluate(scores, unknown.speakers, verifier.threshold, draws=10)
     assert row["trials"] == 19_900
     assert row["accuracy"] > 0.90
     assert row["eer"] < 0.10

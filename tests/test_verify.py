@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 import soundfile
 
-from helpers import PROJECT, InputError, cards, corpora, identification, models, people, quality, spoiling
-from helpers import synthesis, verify
-from helpers.corpora import SAMPLE_RATE
+from helpers import PROJECT, SAMPLE_RATE, InputError, augmentation, quality, verify
+from helpers.data import audio, corpora, course, synthesis
+from helpers.verifier import load_verifier
 
 MODEL = str(PROJECT / "notebooks" / "models" / "siamese_gru.keras")
 
 
 @pytest.fixture(scope="module")
 def verifier():
-    return models.load_verifier(MODEL)
+    return load_verifier(MODEL)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Three recordings of one speaker (a0 to a2) and one of another (b0), clearly told apart by the model."""
     folder = tmp_path_factory.mktemp("voices")
-    test = corpora.load_course(synthesis.course_folder())[1]
+    test = corpora.load_course(course.course_folder())[1]
     for name, row in (("a0", 0), ("a1", 1), ("a2", 2), ("b0", 11)):
         soundfile.write(folder / f"{name}.wav", test.waveforms[row], SAMPLE_RATE)
     return folder
@@ -42,7 +42,7 @@ def test_exit_status_and_words_for_the_same_person_and_for_two(folder, capsys):
 
 def test_the_score_is_the_models_own(folder, verifier):
     answer = verify.verify(verifier, paths(folder, "a0 a1"), paths(folder, "b0")[0])
-    speech = identification.trimmed([cards.load_query(path) for path in paths(folder, "a0 a1 b0")], 35)
+    speech = quality.trimmed([audio.load_query(path) for path in paths(folder, "a0 a1 b0")], 35)
     voices = np.concatenate([verifier.embed(each) for each in speech])
     expected = np.mean([verifier.scores(voices[row : row + 1], voices[2:])[0, 0] for row in (0, 1)])
     assert answer["score"] == pytest.approx(expected, abs=1e-4)
@@ -77,7 +77,7 @@ def spoilt(folder, name, waveform):
 
 def test_what_cannot_be_told_ends_with_status_2_and_why(folder, tmp_path, capsys):
     a0 = paths(folder, "a0")[0]
-    waveform = cards.load_query(a0)
+    waveform = audio.load_query(a0)
     text = tmp_path / "text.wav"
     text.write_text("no sound")
     noise = np.random.default_rng(0).normal(size=len(waveform)) * np.std(waveform)
@@ -100,7 +100,7 @@ def test_what_cannot_be_told_ends_with_status_2_and_why(folder, tmp_path, capsys
 
 def test_a_call_is_judged_by_a_model_that_has_learnt_from_calls(folder, tmp_path, verifier, monkeypatch):
     a0, a1 = paths(folder, "a0 a1")
-    call = spoilt(tmp_path, "call.wav", spoiling.telephone(cards.load_query(a1), None))
+    call = spoilt(tmp_path, "call.wav", augmentation.telephone(audio.load_query(a1), None))
     with pytest.raises(InputError, match=r"call\.wav has nothing above 4 kHz, like a telephone call"):
         verify.verify(verifier, [a0], call)
     monkeypatch.setitem(verifier.facts, "calls", 0.6)
@@ -135,7 +135,7 @@ def test_a_stranger_among_the_enrolled_is_remarked_on(folder, verifier):
 
 def test_another_microphone_is_remarked_on(folder, tmp_path, verifier):
     a0, a1 = paths(folder, "a0 a1")
-    thin = np.diff(cards.load_query(a1), n=2)  # 12 dB an octave
+    thin = np.diff(audio.load_query(a1), n=2)  # 12 dB an octave
     answer = verify.verify(verifier, [a0], spoilt(tmp_path, "thin.wav", thin))
     assert any(each.startswith("thin.wav sounds like another microphone") for each in answer["remarks"])
     assert "Mind: thin.wav sounds like another microphone" in verify.in_words(answer)
@@ -149,7 +149,7 @@ def test_the_last_runs_model_is_taken_where_it_has_learnt_from_people(tmp_path, 
     assert verify.learnt_from(last) == synthesis.NAME
     assert verify.find_model() == verify.PEOPLE
     shutil.copy(verify.PEOPLE, last)
-    assert verify.learnt_from(last) == people.NAME
+    assert verify.learnt_from(last) == verify.NAME
     assert verify.find_model() == last
     last.write_bytes(last.read_bytes()[:1000])
     assert verify.find_model() == verify.PEOPLE

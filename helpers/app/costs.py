@@ -1,0 +1,126 @@
+"""What an operating point costs: errors measured on a test set's voices, and what moving it would change."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from helpers import InputError, pairs
+from helpers.data import corpora, course
+from helpers.notebook import output_folder
+from helpers.search import open_set, voice_index
+from helpers.verifier import embed_recordings
+
+ATTEMPTS = 1000
+LARGEST = 2000  # voices of an index whose strangers are counted: their scores are a square matrix
+
+
+class Known(NamedTuple):
+    """Voices at hand: an `index` to search, and the recordings that error rates are measured on.
+
+    `voices` (n, dimensions) are those of `test`; an index from disk may hold others.
+    """
+
+    index: voice_index.VoiceIndex
+    test: corpora.Recordings
+    voices: np.ndarray
+
+    def sound(self, row):
+        """The waveform (samples,) behind a voice of the index; None where it is not among those at hand."""
+        apart = np.abs(self.voices - self.index.voices[row]).max(axis=1)
+        return self.test.waveforms[apart.argmin()] if apart.min() < 1e-3 else None
+
+
+def load_known(verifier, data="", out=""):
+    """The index that notebook 09 has left, or else one of the test utterances; and the test utterances.
+
+    Parameters
+    ----------
+    verifier : verifier.Verifier
+    data : path, optional
+        As for `course.course_folder`.
+    out : path, optional
+        As for `notebook.output_folder`; an index there that is damaged or another model's is passed over.
+
+    Returns
+    -------
+    Known
+
+    Raises
+    ------
+    InputError
+        As `corpora.load_utterances`.
+    """
+    found = corpora.load_utterances(corpora.course_file(course.course_folder(data), "tes"))
+    test = corpora.Recordings(found.name, list(found.waveforms), found.speakers, found.table)
+    voices = embed_recordings(verifier, test.waveforms)
+    try:
+        index = voice_index.VoiceIndex.load(output_folder(out) / "index" / "voices.zip", verifier)
+    except InputError:
+        index = voice_index.VoiceIndex(voices, voice_index.cards_of(test, "tes"), verifier)
+    return Known(index, test, voices)
+
+
+def claims(verifier, known, enrolled):
+    """Scores and labels (trials,) of test utterances against speakers with so many others enrolled.
+
+    Where a speaker has too few utterances, as many as there are, less the one that is tested.
+    """
+    most = np.bincount(known.test.labels).min() - 1
+    trials = pairs.enrolments(known.test.labels, min(enrolled, int(most)))
+    matrix = verifier.scores(known.voices)
+    return matrix[trials.enrolled, trials.test[:, None]].mean(axis=1), trials.label
+
+
+def rates(scores, labels, threshold):
+    """Shares of one person's trials refused, and of two people's accepted, from a threshold on."""
+    return float(np.mean(scores[labels == 1] < threshold)), float(np.mean(scores[labels == 0] >= threshold))
+
+
+class Option(NamedTuple):
+    """What a threshold does in `ATTEMPTS` attempts: how many are refused or let in wrongly, and the cost."""
+
+    name: str
+    threshold: float
+    refused: float
+    let_in: float
+    cost: float
+
+
+def options(scores, labels, threshold, prior, cost_miss, cost_false_alarm, step=2.0):
+    """An operating point beside its neighbours and the two that need no listening: a list of `Option`.
+
+    Parameters
+    ----------
+    scores, labels : arrays (trials,)
+        Measured; log likelihood ratios, labels 1 for one person.
+    threshold : float
+        The one that prior and costs ask for.
+    prior, cost_miss, cost_false_alarm : float
+        As for `calibration.Calibration.threshold`.
+    step : float
+        How far the neighbours are.
+    """
+    places = {
+        "everybody let in": -np.inf,
+        "laxer": threshold - step,
+        "as set": threshold,
+        "stricter": threshold + step,
+        "nobody let in": np.inf,
+    }
+    found = []
+    for name, place in places.items():
+        miss, false_alarm = rates(scores, labels, place)
+        refused, let_in = ATTEMPTS * prior * miss, ATTEMPTS * (1 - prior) * false_alarm
+        found.append(Option(name, place, refused, let_in, refused * cost_miss + let_in * cost_false_alarm))
+    return found
+
+
+def as_near(verifier, index, score):
+    """Share of voices whose nearest of *another* speaker scores so much or more: what a stranger would find.
+
+    None for an index of one speaker, or of more than `LARGEST` voices.
+    """
+    if len(index) > LARGEST or len(set(index.speakers)) < 2:
+        return None
+    strangers = open_set.strangers_scores(verifier.scores(index.voices), index.speakers).max(axis=1)
+    return float(np.mean(strangers >= score))

@@ -1,0 +1,107 @@
+"""The page's answers as HTML; names of files and speakers are escaped."""
+
+import base64
+from html import escape
+
+import numpy as np
+
+from helpers import SAMPLE_RATE, quality, verify
+from helpers.app import costs, uploads
+from helpers.data import audio, synthesis
+from helpers.plots import verification as verification_plots
+
+
+def clip_told(clip, spectrogram):
+    """A clip as HTML: its name, its length, its picture, a player, and what may make an answer wrong."""
+    found = clip.quality
+    length = f"{found.seconds:.1f} s, of which {found.speech_seconds:.1f} s are speech"
+    minds = "".join(f'<div class="mind">{escape(remark)}</div>' for remark in clip.remarks)
+    picture = inline(
+        verification_plots.png(verification_plots.heard(clip.waveform, spectrogram)), "image/png"
+    )
+    seen = f"waveform and spectrogram of {clip.name}"
+    return (
+        f'<div class="name">{escape(clip.name)}</div><div class="small">{length}</div>'
+        f'<img alt="{escape(seen)}" src="{picture}">{player(clip.waveform, clip.name)}{minds}'
+    )
+
+
+def player(waveform, name):
+    """A waveform as an HTML audio element."""
+    source = inline(audio.flac(waveform), "audio/flac")
+    return f'<audio controls aria-label="{escape(name)}" src="{source}"></audio>'
+
+
+def inline(content, kind):
+    """Bytes of a kind such as image/png as an address that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def answer_told(answer):
+    """An answer of `verify.verify` as HTML, in the words of `verify.in_words`."""
+    said, score, *minds = verify.in_words(answer).split("\n")
+    kind = "same" if answer["same"] else "different"
+    minds = "".join(f'<div class="mind">{escape(mind.removeprefix("Mind: "))}</div>' for mind in minds)
+    minds = minds and f'<div class="minds"><b>What may make it wrong</b>{minds}</div>'
+    width = f"{100 * answer['probability']:.1f}"
+    return (
+        f'<div class="voices-answer {kind}" role="status"><div class="says">{escape(said)}</div>'
+        f'<div class="bar"><i style="width:{width}%"></i></div><div class="small">{escape(score)}</div></div>'
+        f"{minds}"
+    )
+
+
+def costs_told(table, measured, known, threshold):
+    """What the operating point costs, and what its neighbours would, as HTML."""
+    scores, labels = measured
+    refused, let_in = costs.rates(scores, labels, threshold)
+    rows = "".join(
+        f"<tr{' class=now' * (each.name == 'as set')}><td>{each.name}</td>"
+        f"<td>{each.threshold:+.1f}</td><td>{each.refused:.1f}</td><td>{each.let_in:.1f}</td>"
+        f"<td>{each.cost:.1f}</td></tr>".replace("inf", "∞")
+        for each in table
+    )
+    speakers, test = len(set(known.test.labels)), known.test
+    seconds = np.median([len(waveform) for waveform in test.waveforms]) / SAMPLE_RATE
+    return (
+        f"<p><b>What it costs to move the threshold.</b> From {threshold:+.1f} on, {100 * refused:.1f} % of "
+        f"the right people are refused and {100 * let_in:.1f} % of the others let in: measured on "
+        f"{speakers} speakers whom the model has never heard ({escape(test.name)}, {seconds:.1f} s a clip, "
+        "enrolled with as many as here, where there are so many). With other people it may be otherwise.</p>"
+        f'<div class="scroll"><table><tr><th>in {costs.ATTEMPTS:,} attempts</th><th>accepted from</th>'
+        f"<th>right people refused</th><th>others let in</th><th>cost</th></tr>{rows}</table></div>"
+    )
+
+
+LIMITS = """<ul>
+<li><b>It is no evidence.</b> Do not use it against anybody, in court, at work or at a border.</li>
+<li><b>It is no lock.</b> A recording played from a loudspeaker passes like the person, and so may a voice
+made by a computer, a cloned one above all. Nothing here looks for either.</li>
+<li>{trained}</li>
+<li><b>A microphone is not a voice.</b> Two devices, rooms or telephones make one person sound like two, and
+one device makes two people sound alike. The page remarks on it where it notices, which is not always.</li>
+<li><b>Nobody tested</b> whispering, singing, shouting, a cold, twins, mimics, and most languages.</li>
+<li><b>Ask people</b> before you record them, and tell them all of this.</li></ul>
+<p class="small">Clips stay in the memory of the computer that serves this page until the page is closed;
+they are neither kept nor sent on. At most {most} clips of one person, each of {megabytes} MB and
+{seconds:.0f} s.</p>"""
+# The figures are those of `helpers.research.robustness`: equal error rates, one recording against one.
+ERRED = """With 39 other people it erred in {} of 100 comparisons of two clips, in {} with half a second of
+speech, in {} across devices, in {} with noise, and in {} over a telephone, which is why calls are refused"""
+OF_VOICES = f"""<b>It learnt from {{count}} synthesised voices.</b> {ERRED.format(9, 16, 20, 27, 40)}; and its
+probabilities are those of synthesised voices."""
+OF_PEOPLE = f"""<b>It learnt from 85 people</b> who speak Mandarin and read English, and from 50 synthesised
+voices. {ERRED.format(6, 13, 10, 21, 37)}. They too read English, in a quiet room; with others, expect
+more."""
+OF_OTHERS = """<b>It learnt from {count} people</b> ({corpus}). How it errs with others, on other microphones
+or in noise was not measured."""
+
+
+def limits(verifier):
+    """What such a model may not be used for, and what makes it wrong, as HTML."""
+    corpus, count = verifier.facts.get("corpus", "unknown"), verifier.facts.get("speakers_train", "unknown")
+    known = {synthesis.NAME: OF_VOICES, verify.NAME: OF_PEOPLE}
+    trained = known.get(corpus, OF_OTHERS).format(count=count, corpus=escape(str(corpus)))
+    return LIMITS.format(
+        trained=trained, most=uploads.MOST, megabytes=uploads.LARGEST // 2**20, seconds=quality.LONGEST
+    )

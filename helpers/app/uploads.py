@@ -1,0 +1,91 @@
+"""A clip that a stranger hands over: its size, header and sound are checked before anything is made of it."""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from helpers import InputError, quality
+from helpers.data.audio import decoded
+
+LARGEST, MOST = 20 * 2**20, 12  # bytes of a file, and files of one person
+MOST_SAMPLES = 50_000_000  # of all channels together: 200 MB while it is decoded
+RATES = (4_000, 384_000)  # Hz
+EXPECTED = "expected a recording of speech as WAV, FLAC, OGG, MP3 or M4A"
+
+
+class Clip(NamedTuple):
+    """A clip fit to be judged: `waveform` is float32 (samples,) at 16,000 Hz, the rest as `quality` says."""
+
+    name: str
+    waveform: np.ndarray
+    quality: quality.Quality
+    remarks: list
+
+
+def plain_name(name, longest=40):
+    """The last part of a file's path, of printable characters only, its middle left out where it is long.
+
+    It is text still: what is shown on a page has to be escaped.
+    """
+    last = str(name).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in last) or "a clip"
+    half = longest // 2
+    return shown if len(shown) <= longest else f"{shown[: half - 1]}…{shown[-half:]}"
+
+
+def read_clip(name, content, calls=False):
+    """A clip from a file's bytes, which stay in memory: nothing is written anywhere.
+
+    Parameters
+    ----------
+    name : str
+        What the file is called; only told, never opened.
+    content : bytes
+    calls : bool
+        Whether clips from a telephone are taken, as for `quality.check_fit`.
+
+    Returns
+    -------
+    Clip
+
+    Raises
+    ------
+    InputError
+        When the file is empty, larger than `LARGEST`, not decodable, longer than `quality.LONGEST` by its
+        header, before any of it is decoded, or unfit as `quality.check_fit` finds. Of a file without such a
+        header no more than that is decoded.
+    """
+    name = plain_name(name)
+    check_size(name, len(content))
+    _check_header(name, content)
+    waveform = decoded(io.BytesIO(content), name, quality.LONGEST + 1)
+    found = quality.examine(waveform)
+    quality.check_fit(found, name, calls)
+    return Clip(name, waveform, found, quality.remarks(found))
+
+
+def check_size(name, size):
+    """InputError when a file of `size` bytes is empty or too large."""
+    if not size:
+        raise InputError(f"{plain_name(name)} is empty; {EXPECTED}")
+    if size > LARGEST:
+        megabytes = f"{size / 2**20:.0f} MB; expected {LARGEST / 2**20:.0f} MB at most"
+        raise InputError(f"{plain_name(name)} has {megabytes}")
+
+
+def _check_header(name, content):
+    """InputError for what a decoder would spend minutes or gigabytes on: a few bytes can hold hours."""
+    try:
+        about = soundfile.info(io.BytesIO(content))
+    except Exception:  # soundfile raises several kinds
+        return  # M4A perhaps, which `decode` reads frame by frame, and no further than it is told
+    low, high = RATES
+    if not low <= about.samplerate <= high:
+        raise InputError(f"{name} has {about.samplerate:,} samples a second; expected {low:,} to {high:,}")
+    seconds = about.frames / about.samplerate
+    if seconds > quality.LONGEST or about.frames * about.channels > MOST_SAMPLES:
+        length = f"{seconds:.0f} s" if seconds < 1e6 else "endless"
+        found = f"is {length} long, in {about.channels} channel{'s' * (about.channels > 1)}"
+        raise InputError(f"{name} {found}; expected {quality.LONGEST:.0f} s at most, in one or two")

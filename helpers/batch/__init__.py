@@ -1,0 +1,1 @@
+"""Notebooks run by papermill, one after the other, without a person."""

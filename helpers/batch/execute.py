@@ -1,0 +1,122 @@
+"""Notebooks executed with papermill.
+
+``python -m helpers.batch.execute NOTEBOOK ...`` executes notebooks in place with default parameters, on the
+embedded corpus, and cleans their metadata: this makes the outputs that are committed.
+"""
+
+import base64
+import io
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from helpers.files import replacing
+
+
+def execute(path, output=None, parameters=None):
+    """Execute a notebook in its own folder with papermill, on the Python that runs this.
+
+    Parameters
+    ----------
+    path : Path
+        The notebook; it is not changed.
+    output : Path, optional
+        The executed copy, written after each cell.
+    parameters : dict, optional
+        Values for the notebook's parameters.
+
+    Returns
+    -------
+    nbformat.NotebookNode
+        The executed notebook.
+    """
+    import papermill
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpec
+
+    # A kernelspec "python3" of the user's, in the home folder or on JUPYTER_PATH, may be another Python. The
+    # kernel's own log, one line at its start and one when it is stopped, would go to our stderr.
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = KernelSpec(argv=[*command, "--IPKernelApp.log_level=CRITICAL"])
+
+    class OwnKernel(AsyncKernelManager):
+        kernel_spec = spec
+
+    os.environ.pop("JPY_SESSION_NAME", None)  # set where a notebook's own cell started this
+
+    def literal(name):  # papermill fills {braces} in a path
+        return str(name).replace("{", "{{").replace("}", "}}")
+
+    return papermill.execute_notebook(
+        literal(path),
+        literal(output) if output else None,
+        parameters,
+        cwd=str(path.parent),
+        kernel_manager_class=OwnKernel,
+        progress_bar=False,
+        log_output=False,
+    )
+
+
+def lighter(png):
+    """A picture, a PNG as base64 text, in 256 colours: a third of the size, and drawings do not need more."""
+    from PIL import Image
+
+    picture, smaller = Image.open(io.BytesIO(base64.b64decode(png))), io.BytesIO()
+    if picture.mode == "P":
+        return png
+    picture.convert("RGB").quantize(dither=Image.Dither.NONE).save(smaller, "png", optimize=True)
+    return min(png, base64.b64encode(smaller.getvalue()).decode(), key=len)
+
+
+def clean(notebook):
+    """Drop what differs from machine to machine: timings, paths, versions, widget states (in place).
+
+    Pictures are made smaller, as a notebook is to stay below a megabyte.
+    """
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        for data in (output.get("data", {}) for output in cell.get("outputs", [])):
+            if "image/png" in data:
+                data["image/png"] = lighter(data["image/png"])
+    return notebook
+
+
+def embedded_inputs(folder):
+    """Point notebooks that are given no parameters at the embedded corpus and an output folder of their own.
+
+    The outputs that are committed, and nbval's comparison with them, then depend on neither a reader's own
+    ``data/`` nor an earlier run's ``results/``.
+    """
+    from helpers.data.synthesis import embedded_corpus
+
+    os.environ["SIAMESE_VOICES_DATA"] = str(embedded_corpus())
+    os.environ["SIAMESE_VOICES_OUT"] = str(folder)
+    os.environ.pop("JPY_SESSION_NAME", None)
+
+
+def main(paths):
+    """Execute each notebook in place, up to the first that fails, which is left as it was."""
+    import nbformat
+    from papermill.exceptions import PapermillExecutionError
+
+    for path in map(Path, paths):
+        with tempfile.TemporaryDirectory() as folder:
+            embedded_inputs(folder)
+            try:
+                notebook = execute(path.resolve())
+            except PapermillExecutionError as error:
+                return f"{path}, In [{error.exec_count}]: {error.ename}: {error.evalue}"
+        with replacing(path) as part:
+            nbformat.write(clean(notebook), part)
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

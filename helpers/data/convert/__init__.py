@@ -1,0 +1,1 @@
+"""Corpora in their own layouts, converted to the course's format."""

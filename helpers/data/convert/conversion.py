@@ -1,0 +1,205 @@
+"""A corpus in the layout it comes in, to the course's format or to any number of speakers.
+
+``python -m helpers.convert FOLDER --out DIR`` draws speakers, women and men as evenly as can be, no speaker
+in both files, and recordings from as many sessions as there are. Each is decoded, brought to 16,000 Hz and to
+one channel, and cut by voice activity (`audio.decode` and `audio.excerpt` state the rules). A recording
+that is of no use is replaced by another of its speaker; a speaker with too few by another. DIR then has
+
+- ``trs.pkl`` and ``tes.pkl``, or, beyond 1 GB or with ``--npy``, ``trs.npy`` and ``tes.npy``, which are
+  mapped and not loaded; with ``--features`` also ``trs.features.npy``, ``tes.features.npy``, those of the
+  copies at other speeds that a training learns from, and their settings;
+- ``trs.csv`` and ``tes.csv``, a row an utterance: its speaker, gender, path, and first second that is used;
+- ``left_out.csv``: every other recording of the corpus, and why it is not used;
+- ``corpus.json``: the corpus's name, how it was converted, checksums.
+
+A corpus larger than memory is no matter. After Ctrl-C or a kill the same command goes on where it was; when
+nothing has changed it does nothing; with other settings, or another corpus, it begins anew. DIR is replaced
+only by a whole result.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import pickle
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers import PROJECT, SAMPLE_RATE, InputError, shown
+from helpers.data.convert.layouts import list_corpus
+from helpers.data.convert.sampling import SPEEDS, Drawing, Settings
+from helpers.data.convert.workers import Journal, pool_of
+from helpers.features import Spectrogram, features_name
+from helpers.files import replacing_folder
+from helpers.notebook import watched
+
+VERSION = 2  # raise it with any change of what is written: earlier conversions are made anew
+LARGEST_PICKLE = 2**30  # bytes
+
+
+def convert(folder, out, settings=None, layout="", name="", workers=0, watched=None):
+    """Convert a corpus; see the top of this file.
+
+    Parameters
+    ----------
+    folder : path
+        As for `layouts.list_corpus`.
+    out : path
+        New, empty, or an earlier conversion.
+    settings : Settings, optional
+    layout : str, optional
+        As for `layouts.list_corpus`.
+    name : str, optional
+        What results are labelled with; by default the corpus's folder.
+    workers : int
+        Processes; 0: as many as there are processors.
+    watched : bool, optional
+        Show progress bars; by default when stderr is a terminal.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    InputError
+        When the corpus cannot be listed or has too few speakers with enough usable recordings, `out` holds
+        something else or cannot be written, or another conversion is writing it.
+    """
+    settings, out = settings or Settings(), Path(out).resolve()
+    listing = list_corpus(folder, layout, settings.microphone)
+    facts = {"name": name or listing.name, "synthesised": False, "layout": listing.layout}
+    facts |= {"settings": asdict(settings), "version": VERSION}
+    facts["conversion"] = hashlib.sha256(json.dumps([facts, listing.digest]).encode()).hexdigest()[:16]
+    if _is_finished(out, facts["conversion"]):
+        return out
+    work = out.with_name(f".{out.name}.part")
+    try:
+        with _held(work):
+            journal = Journal(work / "journal.jsonl", facts["conversion"])
+            for path in work.iterdir():
+                if path.is_dir() or not (journal.done or path.name == "journal.jsonl"):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            with pool_of(workers or _processors()) as pool:
+                drawn = Drawing(listing, settings, work, journal, pool, watched)
+                numbers = {"tes": drawn.part("tes"), "trs": drawn.part("trs")}
+            names = _write(work, listing, settings, numbers, drawn.left_out(numbers), facts)
+            with replacing_folder(out, sum((work / each).stat().st_size for each in names) >> 20) as new:
+                for each in names:
+                    (work / each).rename(new / each)
+            shutil.rmtree(work)
+    except OSError as error:
+        raise InputError(
+            f"{shown(out)} could not be written ({error.strerror or error}); expected a writable folder with "
+            "space left; what was converted is kept"
+        ) from error
+    return out
+
+
+def converted(folder):
+    """The project's own conversion of a corpus, made when it is missing or out of date.
+
+    Returns
+    -------
+    Path
+        ``data/converted/NAME-...``, the same for the same folder.
+
+    Raises
+    ------
+    InputError
+        As `convert`.
+    """
+    folder = Path(folder).resolve()
+    place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    return convert(
+        folder, PROJECT / "data" / "converted" / f"{folder.stem}-{place}", watched=watched() or None
+    )
+
+
+def _write(work, listing, settings, numbers, left_out, facts):
+    """Everything beside the arrays, in the work folder; returns the names of the files of the result."""
+    names = ["left_out.csv"]
+    left_out.to_csv(work / "left_out.csv", index=False)
+    for part, pairs in numbers.items():
+        seconds = [round(start / SAMPLE_RATE, 3) for _, start in pairs]
+        rows = listing.table.loc[[number for number, _ in pairs]].assign(second=seconds)
+        rows.to_csv(work / f"{part}.csv", index=False)
+        array, name = work / f"{part}.npy", f"{part}.npy"
+        if array.stat().st_size <= LARGEST_PICKLE and not settings.npy:
+            name = f"{part}.pkl"
+            with open(work / name, "wb") as file:
+                pickle.dump(np.load(array), file, protocol=4)
+        names += [name, f"{part}.csv"]
+        names += [features_name(part, speed) for speed in SPEEDS[part] if settings.features]
+    if settings.features:
+        (work / "features.json").write_text(json.dumps(Spectrogram().to_dict()))
+        names.append("features.json")
+    sums = {}
+    for name in names:
+        with open(work / name, "rb") as file:
+            sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    facts = facts | {"files": sums, "bytes": {name: (work / name).stat().st_size for name in names}}
+    (work / "corpus.json").write_text(json.dumps(facts, indent=2) + "\n")
+    return [*names, "corpus.json"]
+
+
+def _is_finished(out, conversion):
+    """Whether the folder holds this very conversion.
+
+    Raises
+    ------
+    InputError
+        When it holds something else than a conversion.
+    """
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    try:
+        facts = json.loads((out / "corpus.json").read_text())
+        found, sizes = facts["conversion"], facts["bytes"]
+    except (OSError, ValueError, LookupError, TypeError):
+        raise InputError(
+            f"{shown(out)} holds something else; expected a new or empty folder, or an earlier conversion"
+        ) from None
+    whole = all(
+        (out / name).is_file() and (out / name).stat().st_size == size for name, size in sizes.items()
+    )
+    return found == conversion and whole
+
+
+@contextmanager
+def _held(work):
+    """Make the work folder, and hold it for this process."""
+    work.mkdir(parents=True, exist_ok=True)
+    handle = os.open(work, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise InputError(
+            f"{shown(work)} is being written by another conversion; expected one at a time"
+        ) from None
+    finally:
+        os.close(handle)
+
+
+def _processors():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def summary(out):
+    """A line on each part of a conversion, and one on what was left out."""
+    facts, lines = json.loads((Path(out) / "corpus.json").read_text()), []
+    for part in ("trs", "tes"):
+        table = pd.read_csv(Path(out) / f"{part}.csv", keep_default_na=False, dtype=str)
+        genders = table.drop_duplicates("speaker")["gender"].value_counts()
+        known = ", ".join(f"{count} {gender or 'of unknown gender'}" for gender, count in genders.items())
+        lines.append(f"{part}: {len(table)} utterances of {table['speaker'].nunique()} speakers ({known})")
+    left_out = pd.read_csv(Path(out) / "left_out.csv", keep_default_na=False)
+    lines.append(f"left out: {len(left_out)} recordings, each with its reason in left_out.csv")
+    return "\n".join([f"{facts['name']} ({facts['layout']}) is in {out}", *lines])

@@ -1,0 +1,309 @@
+"""Who of a corpus is learnt from, who tests, and which of a speaker's recordings come first."""
+
+import math
+import zlib
+from collections import deque
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from helpers import InputError
+from helpers.augmentation import at_speed
+from helpers.batches import Recipe
+from helpers.data.convert.workers import GrowingArray, Task, kind_of
+from helpers.data.corpora import SAMPLES
+from helpers.features import Spectrogram, features_name
+
+KINDS = ("female", "male", "")  # the last: not known
+
+
+def order_recordings(rows, seed):
+    """The order in which a speaker's recordings are taken.
+
+    One of each session in turn, sessions and their recordings shuffled; those in which everybody says the
+    same come last.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        The speaker's rows of `layouts.Listing.table`.
+    seed : int
+
+    Returns
+    -------
+    list
+        The index labels of the rows.
+    """
+    rng = np.random.default_rng([seed, zlib.crc32(rows["speaker"].iloc[0].encode())])
+    rows = rows.iloc[rng.permutation(len(rows))]
+    turn = rows.groupby(["shared", "session"], sort=False).cumcount()
+    return rows.assign(turn=turn).sort_values(["shared", "turn"], kind="stable").index.tolist()
+
+
+def even_shares(count, available):
+    """How many of each gender: as equal as can be, the unknown only when the known do not suffice.
+
+    Parameters
+    ----------
+    count : int
+    available : dict of str to int
+        Speakers of each gender; under "" those of whom it is not known.
+
+    Returns
+    -------
+    dict of str to int
+    """
+    female, male = available.get("female", 0), available.get("male", 0)
+    women = min(female, max((count + 1) // 2, count - male))
+    men = min(male, count - women)
+    unknown = min(available.get("", 0), count - women - men)
+    return {"female": women, "male": men, "": unknown}
+
+
+class Draw:
+    """Speakers drawn in turn, of both genders as evenly as can be.
+
+    Speakers of the corpus's own test part are never learnt from, and test before others do.
+
+    Parameters
+    ----------
+    speakers : pandas.DataFrame
+        Index: speakers; columns `gender` and `tests` (whether a speaker is of the corpus's own test part).
+    seed : int
+    """
+
+    def __init__(self, speakers, seed):
+        order = np.random.default_rng([seed, 0]).permutation(len(speakers))
+        speakers = speakers.sort_index().iloc[order]
+        self.own, self.others = (
+            {gender: deque(speakers.index[(speakers["gender"] == gender) & mask]) for gender in KINDS}
+            for mask in (speakers["tests"], ~speakers["tests"])
+        )
+
+    def shares(self, count, testing, of_others=1.0):
+        """How many speakers of each gender make `count`, with this share of those who may learn too."""
+        there = {
+            kind: len(self.own[kind]) * testing + int(len(self.others[kind]) * of_others) for kind in KINDS
+        }
+        shares = even_shares(count, there)
+        shares[max(KINDS, key=lambda kind: len(self.others[kind]))] += count - sum(shares.values())
+        return shares
+
+    def take(self, shares, testing):
+        """Draw so many of each gender, others in place of those that are not there; fewer when none are left.
+
+        Parameters
+        ----------
+        shares : dict of str to int
+        testing : bool
+            Whether they are to test, and not to learn.
+
+        Returns
+        -------
+        list
+            Of speakers, the genders in turn.
+        """
+        drawn = {kind: [] for kind in KINDS}
+        for kind, count in shares.items():
+            for _ in range(count):
+                rest = sorted(KINDS[:2], key=lambda each: -len(self.others[each]))
+                for other in (kind, *rest, ""):
+                    queue = self.own[other] if testing and self.own[other] else self.others[other]
+                    if queue:
+                        drawn[kind].append(queue.popleft())
+                        break
+        turns = zip_longest(*drawn.values())
+        return [speaker for turn in turns for speaker in turn if speaker is not None]
+
+
+SPEEDS = {"trs": (1, *Recipe().speeds), "tes": (1,)}  # of what is stored as features
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a conversion makes of a corpus.
+
+    Parameters
+    ----------
+    train_speakers, test_speakers : int
+    utterances : int
+        Per speaker.
+    train_samples, test_samples : int
+        Length of an utterance.
+    everything : bool
+        All speakers but the test speakers train, and all usable recordings of a speaker are taken, two or
+        more; `train_speakers` and `utterances` do not count, and genders are as they come.
+    features : bool
+        Store spectrograms too, with `features.Spectrogram`'s own settings; of the training file also those of
+        the copies at other speeds that a training with `batches.Recipe`'s own settings learns from.
+    npy : bool
+        Write ``.npy`` files however small.
+    microphone : str
+        As for `layouts.list_corpus`.
+    seed : int
+        Settles who and what is drawn.
+    """
+
+    train_speakers: int = 50
+    test_speakers: int = 20
+    utterances: int = 10
+    train_samples: int = SAMPLES["trs"]
+    test_samples: int = SAMPLES["tes"]
+    everything: bool = False
+    features: bool = False
+    npy: bool = False
+    microphone: str = "mic1"
+    seed: int = 0
+
+    def __post_init__(self):
+        shortest = Spectrogram().n_fft * (max(SPEEDS["trs"]) if self.features else 1)  # of its copies too
+        for name, least in (("speakers", 2), ("utterances", 2), ("samples", shortest), ("seed", 0)):
+            for key, value in asdict(self).items():
+                if name in key and value < least:
+                    raise InputError(f"{key} is {value}; expected {math.ceil(least)} or more")
+
+    def samples(self, part):
+        """Length of a row of ``trs`` or ``tes``."""
+        return {"trs": self.train_samples, "tes": self.test_samples}[part]
+
+    @property
+    def wanted(self):
+        """Recordings of a speaker that are looked for; 0 for all."""
+        return 0 if self.everything else self.utterances
+
+    @property
+    def fewest(self):
+        """Recordings that a speaker has to have."""
+        return 2 if self.everything else self.utterances
+
+
+class Drawing:
+    """Speakers drawn and their recordings converted, part by part."""
+
+    def __init__(self, listing, settings, work, journal, pool, watched):
+        self.listing, self.settings, self.work = listing, settings, work
+        self.journal, self.pool, self.watched = journal, pool, watched
+        self.groups = listing.table.groupby("speaker")
+        self.speakers = pd.DataFrame(
+            {
+                "gender": self.groups["gender"].max(),
+                "tests": listing.table["part"].str.startswith("test").groupby(listing.table["speaker"]).all(),
+                "recordings": self.groups.size(),
+            }
+        )
+        self.draw = Draw(self.speakers[self.speakers["recordings"] >= settings.fewest], settings.seed)
+
+    def part(self, part):
+        """Convert the speakers of one part: the numbers of their recordings, and the first sample of each."""
+        settings, kept = self.settings, []
+        samples, speeds = settings.samples(part), SPEEDS[part] if settings.features else ()
+        earlier = [each.rows for (name, _), each in self.journal.done.items() if name == part]
+        rows = sum(len(each) for each in earlier if len(each) >= settings.fewest)
+        arrays = {"waves": GrowingArray(self.work / f"{part}.npy", (samples,), rows)}
+        for speed in speeds:
+            spectrogram, row = Spectrogram(), at_speed(np.zeros((1, samples)), speed)
+            shape = (spectrogram.frames(row.shape[1]), spectrogram.bins)
+            file = self.work / features_name(part, speed)
+            arrays[kind_of(speed)] = GrowingArray(file, shape, rows)
+        count, shares = self._shares(part)
+        with tqdm(
+            total=count,
+            desc=f"{part}: speakers",
+            unit="speaker",
+            disable=None if self.watched is None else not self.watched,
+        ) as bar:
+            while drawn := self.draw.take(shares, part == "tes"):
+                shares = dict.fromkeys(shares, 0)
+                for speaker, outcome in self._outcomes(part, drawn, arrays, speeds):
+                    if len(outcome.rows) >= settings.fewest:
+                        kept.append(outcome.rows)
+                        bar.update()
+                    elif not settings.everything or part == "tes":
+                        shares[self.speakers.loc[speaker, "gender"]] += 1
+        if len(kept) < (2 if settings.everything and part == "trs" else count):
+            raise InputError(self._too_few())
+        for array in arrays.values():
+            array.finish()
+        return [pair for rows in kept for pair in rows]
+
+    def _shares(self, part):
+        """How many speakers a part is to have, and how many of each gender."""
+        settings = self.settings
+        if part == "tes":
+            of_others = settings.test_speakers / (settings.test_speakers + settings.train_speakers)
+            of_others = 1.0 if settings.everything else of_others
+            return settings.test_speakers, self.draw.shares(settings.test_speakers, True, of_others)
+        if settings.everything:
+            shares = {gender: len(queue) for gender, queue in self.draw.others.items()}
+            return sum(shares.values()), shares
+        return settings.train_speakers, self.draw.shares(settings.train_speakers, False)
+
+    def _outcomes(self, part, drawn, arrays, speeds):
+        """Each speaker with the outcome, from the journal or new; the rows of new ones are appended."""
+        done = {speaker for name, speaker in self.journal.done if name == part}
+        spools, tasks = self.work / "spools", []
+        spools.mkdir(exist_ok=True)
+        for speaker in drawn:
+            if speaker in done:
+                yield speaker, self.journal.done[part, speaker]
+        tasks = (
+            Task(
+                speaker,
+                [
+                    (number, str(self.listing.folder / self.listing.table.at[number, "path"]))
+                    for number in order_recordings(self.groups.get_group(speaker), self.settings.seed)
+                ],
+                self.settings.wanted,
+                self.settings.samples(part),
+                speeds,
+                str(spools / f"{part}-{self.speakers.index.get_loc(speaker)}"),
+            )
+            for speaker in drawn
+            if speaker not in done
+        )
+        for task, outcome in self.pool(tasks):
+            for kind, array in arrays.items():
+                if len(outcome.rows) >= self.settings.fewest:
+                    array.append(f"{task.spool}.{kind}", len(outcome.rows))
+                Path(f"{task.spool}.{kind}").unlink()
+            self.journal.record(part, task.speaker, outcome)
+            yield task.speaker, outcome
+
+    def _too_few(self):
+        settings, good = (
+            self.settings,
+            sum(len(e.rows) >= self.settings.fewest for e in self.journal.done.values()),
+        )
+        reasons = [why for each in self.journal.done.values() for _, why in each.left_out]
+        often = f", most often unusable: {max(set(reasons), key=reasons.count)}" if reasons else ""
+        wanted = settings.test_speakers + (2 if settings.everything else settings.train_speakers)
+        return (
+            f"{self.listing.name} has {len(self.speakers)} speakers, {good} of them with {settings.fewest} "
+            f"usable recordings or more{often}; expected {wanted} for both files, or fewer to be asked for: "
+            "python -m helpers.convert ... --train-speakers N --test-speakers N --utterances N"
+        )
+
+    def left_out(self, numbers):
+        """Every recording that is not among `numbers`, with the reason: columns `path` and `reason`."""
+        table, fewest = self.listing.table, self.settings.fewest
+        used = pd.Series({s: len(e.rows) for (_, s), e in self.journal.done.items()}, dtype=int)
+        why = pd.Series("its speaker was not drawn", index=self.speakers.index)
+        few = self.speakers["recordings"] < fewest
+        why[few] = [
+            f"its speaker has {n} recordings; expected {fewest}" for n in self.speakers["recordings"][few]
+        ]
+        for speaker, count in used.items():
+            why[speaker] = f"not needed: {count} others of its speaker are used"
+            if count < fewest:
+                why[speaker] = f"its speaker has {count} usable recordings; expected {fewest}"
+        reasons = table["speaker"].map(why)
+        for outcome in self.journal.done.values():
+            for number, reason in outcome.left_out:
+                reasons[number] = reason
+        taken = [number for pairs in numbers.values() for number, _ in pairs]
+        rest = pd.DataFrame({"path": table["path"], "reason": reasons}).drop(index=taken)
+        return pd.concat([rest, self.listing.left_out])

@@ -1,0 +1,261 @@
+"""Utterances and who spoke them: matrices of speech checked, scaled, and told apart by speaker."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from helpers import SHORTEST, InputError, first_line, naming, shown
+from helpers.data.audio import decoded
+from helpers.data.pickles import read_array
+
+SAMPLES = {"trs": 16_180, "tes": 22_631}  # of an utterance of the course's two files
+CHUNK = 1024  # rows of a mapped array that are checked at a time
+
+
+class Corpus(NamedTuple):
+    """Utterances of one length, and who spoke them.
+
+    `waveforms` are float32 (utterances, samples) in [-1, 1] at 16,000 Hz, `speakers` int (utterances,),
+    `table` has a row per utterance and a column ``speaker``, perhaps ``gender``, ``words`` and more; `path`
+    is the file that they came from, if any.
+    """
+
+    name: str
+    waveforms: np.ndarray
+    speakers: np.ndarray
+    table: pd.DataFrame
+    path: Path | None = None
+
+
+def load_utterances(path, utterances_per_speaker=10):
+    """Load utterances and the numbers of their speakers, in the course's format or near it.
+
+    From a pickle, or from an ``.npy`` file of float32 in [-1, 1], which is mapped: it may be larger than
+    memory, and rows are read when they are used. Rows are ordered by speaker, equally many each, unless a
+    table of the same name (``trs.csv`` beside ``trs.pkl``) says in its column ``speaker`` who spoke each row.
+    Integers are 16-bit samples. Floats are taken as they are up to a peak of 1, divided by the peak up to 2,
+    and by 32,768 from there up to that.
+
+    Parameters
+    ----------
+    path : path of the pickle or ``.npy`` file
+    utterances_per_speaker : int, at least 2; not used where there is a table
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    InputError
+        As `read_array`; for a shape, scale or table that does not fit; and for rows that are silent, clipped
+        throughout or not finite, which it names by number, counted from 0.
+    """
+    path = Path(path)
+    if path.suffix == ".npy":
+        with naming(
+            path, f"a 2-D array of float32 up to 1, rows of {SHORTEST} samples or more, as saved by NumPy"
+        ):
+            waveforms = _mapped(path)
+    else:
+        samples = read_array(path)
+        with naming(
+            path, f"rows of speech, {SHORTEST} samples or more, in floats up to 1 or 16-bit integers"
+        ):
+            waveforms = _scaled(samples)
+    csv = path.with_suffix(".csv")
+    if csv.exists():
+        with naming(csv, "a column speaker, a row per utterance, at least 2 speakers of 2 utterances each"):
+            speakers, table = _read_table(csv, len(waveforms))
+    else:
+        with naming(path, "at least 2 speakers with equally many utterances, at least 2 each"):
+            speakers = _counted_speakers(len(waveforms), utterances_per_speaker)
+            table = pd.DataFrame({"speaker": speakers})
+    return Corpus(_corpus_name(path), waveforms, speakers, table, path)
+
+
+def load_course(folder, utterances_per_speaker=10):
+    """Load the course's two files from a folder: ``trs.pkl`` to train on and ``tes.pkl`` to test on.
+
+    Large ones come as ``trs.npy`` and ``tes.npy``: see `load_utterances`.
+
+    Parameters
+    ----------
+    folder : path of the folder
+    utterances_per_speaker : int, as for `load_utterances`
+
+    Returns
+    -------
+    tuple of Corpus
+        the training and the test utterances
+
+    Raises
+    ------
+    InputError
+        When one is missing, and as `load_utterances`.
+    """
+    paths = [course_file(folder, stem) for stem in SAMPLES]
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} is missing; expected trs.pkl (training) and tes.pkl (test) beside it")
+    return tuple(load_utterances(path, utterances_per_speaker) for path in paths)
+
+
+def course_file(folder, stem):
+    """The path of ``trs`` or ``tes`` in a folder: the pickle, or the ``.npy`` file if only that is there."""
+    pickle, array = (Path(folder) / f"{stem}{suffix}" for suffix in (".pkl", ".npy"))
+    return array if array.is_file() and not pickle.exists() else pickle
+
+
+# ---- checking and scaling ----------------------------------------------------------------------------------
+
+
+def _scaled(samples):
+    """Float32 waveforms in [-1, 1], when no row is unusable."""
+    if samples.shape[1] < SHORTEST:
+        raise InputError(f"has rows of {samples.shape[1]} samples, less than one STFT window")
+    _refuse_rows(~np.isfinite(samples).all(axis=1), "not finite (NaN or infinite)")
+    peak = max(float(samples.max()), -float(samples.min()))
+    if peak > 32768:
+        raise InputError(f"has samples up to {peak:.6g}")
+    scale = 32768.0 if samples.dtype.kind == "i" or peak > 2 else max(peak, 1.0)
+    waveforms = (samples / np.float64(scale)).astype(np.float32)
+    for bad, what in faults(waveforms):
+        _refuse_rows(bad, what)
+    return waveforms
+
+
+def faults(waveforms):
+    """Which rows (utterances, samples) are of no use, and why: pairs of a bool array and a text."""
+    yield ~np.isfinite(waveforms).all(axis=1), "not finite (NaN or infinite)"
+    yield np.ptp(waveforms, axis=1) < 2e-4, "silent (all samples within 0.0002 of each other)"
+    level = np.abs(waveforms)
+    at_peak = level >= 0.999 * level.max(axis=1, keepdims=True)
+    yield at_peak.mean(axis=1) >= 0.5, "clipped throughout (half the samples at the row's peak)"
+
+
+def _mapped(path):
+    """The array in an .npy file, its rows read only when they are used; checked as a pickle's are."""
+    try:
+        rows = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError) as error:  # an array of Python objects is refused, not unpickled
+        raise InputError("is missing" if not path.exists() else f"cannot be read ({shown(error)})") from None
+    if rows.ndim != 2 or rows.dtype != np.float32 or not rows.flags.c_contiguous or not rows.size:
+        raise InputError(f"holds an array of {rows.dtype} and shape {rows.shape}")
+    if rows.shape[1] < SHORTEST:
+        raise InputError(f"has rows of {rows.shape[1]} samples, less than one STFT window")
+    found = {}
+    with open(path, "rb") as file:  # pages of a map would stay in memory
+        file.seek(rows.offset)
+        for start in range(0, len(rows), CHUNK):
+            count = min(CHUNK, len(rows) - start)
+            part = np.fromfile(file, np.float32, count * rows.shape[1]).reshape(count, -1)
+            for bad, what in ((np.abs(part).max(axis=1) > 1, "beyond 1"), *faults(part)):
+                found.setdefault(what, []).append(bad)
+    for what, masks in found.items():
+        _refuse_rows(np.concatenate(masks), what)
+    return rows
+
+
+def _refuse_rows(bad, what):
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        named = ", ".join(map(str, rows[:10])) + ", …" * (len(rows) > 10)
+        raise InputError(f"has {len(rows)} of {len(bad)} rows {what}: {named} (counted from 0)")
+
+
+def _counted_speakers(rows, each):
+    if type(each) is not int or each < 2:
+        raise InputError(f"is to be read with {shown(each)} utterances per speaker")
+    if rows % each or rows < 2 * each:
+        raise InputError(f"has {rows} rows, read with {each} utterances per speaker")
+    return np.repeat(np.arange(rows // each), each)
+
+
+def _read_table(csv, rows):
+    try:
+        table = pd.read_csv(csv, dtype={"speaker": str}, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise InputError(f"cannot be read ({shown(error)})") from None
+    if "speaker" not in table:
+        raise InputError(f"has no column speaker (its columns: {shown(', '.join(table))})")
+    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus for row labels
+        raise InputError("has rows with more fields than its first line")
+    if len(table) != rows:
+        raise InputError(f"has {len(table)} rows for {rows} utterances")
+    _refuse_rows(table["speaker"].isna().to_numpy(), "without a speaker")
+    speakers, labels = pd.factorize(table["speaker"])
+    counts = np.bincount(speakers)
+    if len(labels) < 2 or counts.min() < 2:
+        fewest = shown(labels[counts.argmin()])
+        raise InputError(f"has {len(labels)} speakers, and {counts.min()} utterances of {fewest}")
+    return speakers, table
+
+
+def _corpus_name(path):
+    """The name that corpus.json gives to this very file, known by its SHA-256; else the folder's."""
+    try:
+        about = json.loads((path.parent / "corpus.json").read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            if about["files"][path.name] == hashlib.file_digest(file, "sha256").hexdigest():
+                return str(about["name"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # no description, or none of this file
+    return path.resolve().parent.name
+
+
+class Recordings(NamedTuple):
+    """Waveforms of any length, and a label for each.
+
+    `waveforms` are float32 arrays (samples,) in [-1, 1] at 16,000 Hz; `labels` (recordings,) is the column of
+    `table` that was asked for; `table` has a row per recording.
+    """
+
+    name: str
+    waveforms: list
+    labels: np.ndarray
+    table: pd.DataFrame
+
+    def select(self, mask):
+        """Those that a bool array (recordings,) picks."""
+        chosen = [waveform for waveform, wanted in zip(self.waveforms, mask, strict=True) if wanted]
+        return Recordings(self.name, chosen, self.labels[mask], self.table[mask].reset_index(drop=True))
+
+
+def load_recordings(folder, label="speaker"):
+    """Load the recordings that FOLDER/utterances.csv lists in its column `path`, relative to the folder.
+
+    Parameters
+    ----------
+    folder : path
+    label : str
+        Column of the table with what tells recordings apart: a speaker, a word.
+
+    Returns
+    -------
+    Recordings
+        Resampled to 16,000 Hz and mixed to mono.
+
+    Raises
+    ------
+    InputError
+        When the table is missing or lacks a column or a value, or a recording is missing, unreadable, silent
+        or shorter than one STFT window; it names the first one.
+    """
+    path = Path(folder) / "utterances.csv"
+    expected = f"expected a table with the columns path and {label}, a row per recording"
+    try:
+        table = pd.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        reason = "is missing" if not path.exists() else f"cannot be read ({first_line('', error)[:100]})"
+        raise InputError(f"{path.name} of {path.parent.name} {reason}; {expected}") from error
+    lacking = [name for name in ("path", label) if name not in table or table[name].isna().any()]
+    if lacking or table.empty:
+        found = f"has no or not every {lacking[0]}" if lacking else "has no rows"
+        raise InputError(f"{path.name} of {path.parent.name} {found}; {expected}")
+    waveforms = [decoded(path.parent / each, each) for each in table["path"]]
+    return Recordings(path.parent.name, waveforms, table[label].to_numpy(), table)

@@ -1,0 +1,1 @@
+"""Systems side by side: their scores, figures with intervals, published trials, robustness."""

@@ -1,0 +1,178 @@
+"""Published trial lists scored with a verifier: the very trials, each recording embedded once.
+
+``python -m helpers.evaluation.trial_lists LIST --data FOLDER --model FILE --out DIR`` writes
+``DIR/LIST.csv``, a score a trial, and ``DIR/LIST.json`` with the equal error rate and the minimal detection
+costs.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from helpers import InputError, first_line, metrics, shown
+from helpers.data.audio import load_query
+from helpers.data.convert.layouts import list_corpus, recording_key
+from helpers.files import replacing
+from helpers.search.plda_distance import by_plda
+from helpers.verifier import embed_recordings, load_verifier
+
+BATCH = 64  # recordings in memory at a time
+PRIORS = (0.01, 0.05)  # of target trials: the costs that VoxCeleb's publications give
+
+
+def read_trials(path):
+    """Read a list of verification trials as VoxCeleb publishes them: ``1 one.wav other.wav`` a line.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `label` (1 for the same speaker, 0 for different ones), `first` and `second` (paths).
+
+    Raises
+    ------
+    InputError
+        When the file is missing, or a line is something else, naming it.
+    """
+    path, expected = Path(path), "expected lines of 0 or 1 and two paths"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        reason = first_line(type(error).__name__, error)[:100]
+        raise InputError(f"{shown(path.name)} cannot be read ({reason}); {expected}") from error
+    rows = [line.split() for line in lines if line.strip()]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != 3 or row[0] not in ("0", "1"):
+            raise InputError(f"{path.name} has {shown(' '.join(row))} as trial {number}; {expected}")
+    if not rows:
+        raise InputError(f"{path.name} has no trials; {expected}")
+    trials = pd.DataFrame(rows, columns=["label", "first", "second"])
+    return trials.assign(label=trials["label"].astype(int))
+
+
+def find_recordings(names, folder):
+    """Where the recordings of a trial list lie, in whatever folder and encoding the corpus came in.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Paths as the list has them.
+    folder : path
+        The corpus.
+
+    Returns
+    -------
+    dict of str to Path
+
+    Raises
+    ------
+    InputError
+        When a recording is not there, naming the first ones: the published trials are scored whole.
+    """
+    folder = Path(folder)
+    places = {name: folder / name for name in names}
+    lost = [name for name in names if not places[name].is_file()]
+    if lost:
+        listing = list_corpus(folder)
+        known = {recording_key(path): listing.folder / path for path in listing.table["path"]}
+        places |= {name: known[recording_key(name)] for name in lost if recording_key(name) in known}
+        lost = [name for name in lost if recording_key(name) not in known]
+    if lost:
+        named = ", ".join(map(shown, lost[:5])) + ", …" * (len(lost) > 5)
+        raise InputError(
+            f"{len(lost)} of {len(names)} recordings are not in {folder.name}: {named}; expected all"
+        )
+    return places
+
+
+def score_trials(trials, folder, voices_of, comparison, watched=None):
+    """Score every trial of a list.
+
+    Parameters
+    ----------
+    trials : pandas.DataFrame
+        As `read_trials` returns it.
+    folder : path
+        The corpus.
+    voices_of : callable (list of waveforms)
+        Gives embeddings (recordings, dimensions).
+    comparison : plda_distance.Comparison
+        How two embeddings are scored.
+    watched : bool, optional
+        Show a progress bar; by default when stderr is a terminal.
+
+    Returns
+    -------
+    float array (trials,)
+
+    Raises
+    ------
+    InputError
+        When a recording is missing or of no use, naming it.
+    """
+    names, which = np.unique(trials[["first", "second"]].to_numpy(dtype=str), return_inverse=True)
+    which = which.reshape(-1, 2)
+    places = find_recordings(names, folder)
+    starts = range(0, len(names), BATCH)
+    hidden = None if watched is None else not watched
+    voices = np.concatenate(
+        [
+            voices_of([load_query(places[name]) for name in names[start : start + BATCH]])
+            for start in tqdm(starts, unit=f"{BATCH} recordings", disable=hidden)
+        ]
+    )
+    aims, offsets = comparison.aims(voices)
+    places = comparison.places(voices)
+    scores = np.empty(len(trials))
+    for start in range(0, len(trials), 1 << 14):
+        first, second = which[start : start + (1 << 14)].T
+        products = np.einsum("td,td->t", aims[first], places[second])
+        scores[start : start + (1 << 14)] = (
+            offsets[first] + products - np.sum(places[second] ** 2, axis=1) / 2
+        )
+    return scores
+
+
+def figures(scores, labels):
+    """Equal error rate, and minimal detection costs at the published priors, of scored trials."""
+    costs = {f"min_dcf_{prior}": metrics.min_dcf(scores, labels, target_prior=prior) for prior in PRIORS}
+    counts = {"trials": len(labels), "targets": int(np.sum(labels))}
+    return {"eer": metrics.equal_error(scores, labels)[0]} | costs | counts
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.evaluation.trial_lists", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("list", help="trials, as veri_test.txt of VoxCeleb")
+    parser.add_argument("--data", required=True, metavar="FOLDER", help="the corpus")
+    parser.add_argument("--model", required=True, metavar="FILE", help="siamese_gru.keras of notebook 04")
+    parser.add_argument("--out", required=True, metavar="DIR")
+    options = parser.parse_args(arguments)
+    try:
+        trials = read_trials(options.list)
+        verifier = load_verifier(options.model)
+        scores = score_trials(
+            trials, options.data, lambda waves: embed_recordings(verifier, waves), by_plda(verifier)
+        )
+        found = figures(scores, trials["label"].to_numpy())
+        target = Path(options.out, Path(options.list).stem)
+        with replacing(target.with_suffix(".csv")) as temporary:
+            trials.assign(score=scores).to_csv(temporary, index=False)
+        with replacing(target.with_suffix(".json")) as temporary:
+            temporary.write_text(json.dumps(found, indent=2) + "\n")
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    costs = ", ".join(f"minDCF({prior}) {found[f'min_dcf_{prior}']:.3f}" for prior in PRIORS)
+    print(f"{len(trials)} trials, {found['targets']} of them targets: EER {found['eer']:.2%}, {costs}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

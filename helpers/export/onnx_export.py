@@ -1,0 +1,113 @@
+"""The trained model as ONNX files, for programs that have onnxruntime and nothing else of this course.
+
+`python -m helpers.export` writes siamese_gru.onnx, from waveforms to voices, and
+siamese_gru_scores.onnx, from voices to log likelihood ratios. Both are compared with the model before they
+are kept.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from helpers import SAMPLE_RATE, InputError
+from helpers.export.onnx_graphs import scores_graph, voices_graph
+from helpers.files import replacing
+from helpers.verifier import load_verifier
+from helpers.verify import TRAINED, find_model
+
+SECONDS = (1.0, 1.41, 3.7)  # of the recordings that the files are checked with, beside the shortest
+# At most. On a processor it is 1e-6 and 1e-5; products in TF32, which GPUs may take, are rounded at 5e-4.
+VOICES_APART, SCORES_APART = 1e-3, 2e-2
+
+
+def session(path):
+    """An onnxruntime session on the processor."""
+    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+
+def differences(verifier, voices, scores, waveforms):
+    """How far two sessions are from the Keras model.
+
+    Parameters
+    ----------
+    verifier : verifier.Verifier
+    voices, scores : onnxruntime.InferenceSession
+        Of `voices_graph` and `scores_graph`.
+    waveforms : list of float32 arrays (utterances, samples)
+
+    Returns
+    -------
+    tuple of float
+        Largest differences of voices, and of scores of all voices with each other; NaN where one has it.
+    """
+    ours = np.concatenate([verifier.embed(each) for each in waveforms])
+    theirs = np.concatenate([voices.run(None, {"waveforms": each})[0] for each in waveforms])
+    (ratios,) = scores.run(None, {"voices": theirs, "others": theirs})
+    return float(np.abs(ours - theirs).max()), float(np.abs(verifier.scores(ours) - ratios).max())
+
+
+def _recordings(features):
+    """Noise that fades away, one row into silence: bins at every level, down to the floor."""
+    rng, recordings = np.random.default_rng(0), []
+    for samples in (features.n_fft, *(int(seconds * SAMPLE_RATE) for seconds in SECONDS)):
+        noise = rng.normal(0, 0.1, (2, samples)) * np.geomspace(1, 1e-4, samples)
+        noise[1, samples // 2 :] = 0
+        recordings.append(noise.astype(np.float32))
+    return recordings
+
+
+def export(verifier, folder, name="siamese_gru"):
+    """Write FOLDER/NAME.onnx (`voices_graph`) and FOLDER/NAME_scores.onnx (`scores_graph`), both or neither.
+
+    Parameters
+    ----------
+    verifier : verifier.Verifier
+    folder : path
+    name : str
+
+    Returns
+    -------
+    tuple of float
+        As `differences`, over noise of several lengths.
+
+    Raises
+    ------
+    InputError
+        As `voices_graph`; when the files differ from the model by more than `VOICES_APART` or `SCORES_APART`;
+        and when they cannot be written. Earlier files stay.
+    """
+    graphs = voices_graph(verifier), scores_graph(verifier)
+    paths = Path(folder, f"{name}.onnx"), Path(folder, f"{name}_scores.onnx")
+    with replacing(paths[0]) as voices, replacing(paths[1]) as scores:
+        for graph, path in zip(graphs, (voices, scores), strict=True):
+            path.write_bytes(graph.SerializeToString())
+        apart = differences(verifier, session(voices), session(scores), _recordings(verifier.spectrogram))
+        if not (apart[0] <= VOICES_APART and apart[1] <= SCORES_APART):  # NaN is neither
+            raise InputError(
+                f"{paths[0].name} gives voices {apart[0]:.1e} and scores {apart[1]:.1e} from the model's; "
+                f"expected {VOICES_APART:.0e} and {SCORES_APART:.0e} at most; it was not kept"
+            )
+    return apart
+
+
+def main(arguments=None):
+    """The command line; returns the exit status: 1 when nothing was written."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.export", description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", help="a .keras file (default: that of helpers.verify)")
+    parser.add_argument(
+        "--out", default=TRAINED.parent, help="folder of the .onnx files (default: results/models)"
+    )
+    options = parser.parse_args(arguments)
+    path = Path(options.model) if options.model else find_model()
+    try:
+        voices, scores = export(load_verifier(path), options.out, path.stem)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for name in (f"{path.stem}.onnx", f"{path.stem}_scores.onnx"):
+        print(f"{Path(options.out, name)}: {Path(options.out, name).stat().st_size / 1e6:.1f} MB")
+    print(f"Largest differences from {path.name}: voices {voices:.1e}, scores {scores:.1e}")
+    return 0

@@ -1,0 +1,287 @@
+"""The ONNX graphs of a trained model, written operator by operator from its settings and weights.
+
+Keras' own export leaves the constants of the standardising as inputs that nobody has, works under one
+backend, and begins at the spectrograms; these graphs begin at the waveforms, whatever the backend.
+"""
+
+import json
+
+import keras
+import librosa
+import numpy as np
+import onnx
+from keras import layers, ops
+from onnx import TensorProto, helper, numpy_helper
+
+from helpers import InputError
+from helpers.models import StatisticsPooling
+from helpers.verifier import model_digest
+
+OPSET = [helper.make_opsetid("", 18)]  # onnxruntime 1.14, of February 2023, and later
+
+
+class Graph:
+    """Operators and constants of an ONNX graph in the making; values go by their names."""
+
+    def __init__(self):
+        self.nodes, self.constants = [], []
+
+    def add(self, operator, *inputs, **attributes):
+        """An operator on values, or on arrays, which become constants; the name of its output."""
+        named = [each if isinstance(each, str) else self._constant(each) for each in inputs]
+        output = f"{operator}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, named, [output], output, **attributes))
+        return output
+
+    def _constant(self, values):
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def model(self, inputs, output, source, properties):
+        """A checked ModelProto: `inputs` names to shapes, `output` its name and shape, `source` its value."""
+        self.nodes.append(helper.make_node("Identity", [source], [output[0]], output[0]))
+        values = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in [*inputs.items(), output]
+        ]
+        graph = helper.make_graph(self.nodes, output[0], values[:-1], values[-1:], self.constants)
+        ir = helper.find_min_ir_version_for(OPSET)
+        model = helper.make_model(graph, opset_imports=OPSET, ir_version=ir, producer_name="siamese-voices")
+        helper.set_model_props(model, properties)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+# ---- features ----------------------------------------------------------------------------------------------
+
+
+def _spectrogram(graph, features, waveforms):
+    """As `features.Spectrogram`: in doubles, as librosa transforms, for bins far below the loudest one."""
+    half, tiny = features.n_fft // 2, np.finfo(np.float32).tiny
+    window = librosa.filters.get_window("hann", features.n_fft)
+    x = graph.add("Cast", waveforms, to=TensorProto.DOUBLE)
+    x = graph.add("Pad", x, np.array([0, half, 0, half]))
+    x = graph.add("Unsqueeze", x, np.array([2]))
+    x = graph.add("STFT", x, np.array(features.hop_length), window, np.array(features.n_fft))
+    x = graph.add("ReduceL2", x, np.array([3]), keepdims=0)
+    if features.mel_bands:
+        bank = librosa.filters.mel(sr=features.sample_rate, n_fft=features.n_fft, n_mels=features.mel_bands)
+        x = graph.add("Sqrt", graph.add("MatMul", graph.add("Mul", x, x), bank.T.astype(float)))
+    if features.compression != "none":
+        loudest = graph.add("ReduceMax", x, np.array([1, 2]))
+        x = graph.add("Div", x, graph.add("Max", loudest, np.float64(tiny)))
+    if features.compression == "power":
+        x = graph.add("Pow", x, np.float64(0.2))
+    if features.compression == "log":
+        x = graph.add("Log", graph.add("Max", x, np.float64(features.floor)))
+    return graph.add("Cast", x, to=TensorProto.FLOAT)
+
+
+# ---- layers ------------------------------------------------------------------------------------------------
+
+
+def _same(graph, layer, x):
+    return x
+
+
+def _normalization(graph, layer, x):
+    spread = np.maximum(np.sqrt(_array(layer.variance)), keras.config.epsilon())
+    return graph.add("Div", graph.add("Sub", x, _array(layer.mean)), spread)
+
+
+def _dense(graph, layer, x):
+    x = graph.add("Add", graph.add("MatMul", x, _array(layer.kernel)), _array(layer.bias))
+    return graph.add("Relu", x) if layer.activation is keras.activations.relu else x
+
+
+def _average(graph, layer, x):
+    """The last window of an odd number of frames averages what is there: padding is not counted."""
+    shape = {"kernel_shape": layer.pool_size, "strides": layer.strides}
+    x = graph.add("Transpose", x, perm=[0, 2, 1])
+    x = graph.add("AveragePool", x, auto_pad="SAME_UPPER", count_include_pad=0, **shape)
+    return graph.add("Transpose", x, perm=[0, 2, 1])
+
+
+def _gru(graph, layer, x):
+    """Keras and ONNX order the gates alike: update, reset, candidate. ONNX has time before the batch."""
+    weights = [_array(each).T[None] for each in (layer.cell.kernel, layer.cell.recurrent_kernel)]
+    bias = _array(layer.cell.bias).reshape(1, -1)  # of the inputs, then of the state
+    x = graph.add("Transpose", x, perm=[1, 0, 2])
+    x = graph.add("GRU", x, *weights, bias, hidden_size=layer.units, linear_before_reset=1)
+    return graph.add("Transpose", graph.add("Squeeze", x, np.array([1])), perm=[1, 0, 2])
+
+
+def _statistics(graph, layer, x):
+    time = np.array([1])
+    mean = graph.add("ReduceMean", x, time)
+    apart = graph.add("Sub", x, mean)
+    variance = graph.add("ReduceMean", graph.add("Mul", apart, apart), time, keepdims=0)
+    spread = graph.add("Sqrt", graph.add("Add", variance, np.float32(1e-5)))
+    return graph.add("Concat", graph.add("Squeeze", mean, time), spread, axis=-1)
+
+
+def _concatenate(graph, layer, *values):
+    return graph.add("Concat", *values, axis=-1)
+
+
+def _unit(graph, layer, x):
+    length = graph.add("ReduceL2", x, np.array([-1]))
+    return graph.add("Div", x, graph.add("Max", length, np.float32(1e-12)))
+
+
+# A kind of layer: what writes it, and the values that its settings may have.
+KNOWN = {
+    layers.Normalization: (_normalization, {"invert": [False]}),
+    layers.Dense: (_dense, {"activation": ["relu", "linear"], "use_bias": [True]}),
+    layers.Dropout: (_same, {}),
+    layers.AveragePooling1D: (_average, {"padding": ["same"], "data_format": ["channels_last"]}),
+    layers.GRU: (
+        _gru,
+        {
+            "activation": ["tanh"],
+            "recurrent_activation": ["sigmoid"],
+            "use_bias": [True],
+            "reset_after": [True],
+            "return_sequences": [True],
+            "return_state": [False],
+            "go_backwards": [False],
+            "stateful": [False],
+        },
+    ),
+    StatisticsPooling: (_statistics, {}),
+    layers.Concatenate: (_concatenate, {"axis": [-1]}),
+    layers.UnitNormalization: (_unit, {"axis": [-1]}),
+}
+
+
+def _array(weight):
+    return ops.convert_to_numpy(weight)
+
+
+def _encoder(graph, model, x):
+    """A functional model's layers, in the order in which its saved form lists them."""
+    config, values = model.get_config(), {}
+    if "input_layers" not in config or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise _refusal(model.name, "not a functional model of one input and one output")
+    for spec in config["layers"]:
+        known = x if spec["class_name"] == "InputLayer" else _layer(graph, model, spec, values)
+        values[spec["name"]] = known
+    return values[np.ravel(config["output_layers"])[0]]
+
+
+def _layer(graph, model, spec, values):
+    name, kind = spec["name"], spec["class_name"]
+    layer = next((each for each in model.layers if each.name == name), None)
+    inputs = [values[source] for source in _sources(name, kind, spec["inbound_nodes"])]
+    if isinstance(layer, keras.Model):
+        return _encoder(graph, layer, *inputs)
+    if type(layer) not in KNOWN:
+        raise _refusal(name, f"a {kind}")
+    write, allowed = KNOWN[type(layer)]
+    config = layer.get_config()
+    for setting, taken in allowed.items():
+        if config[setting] not in taken:
+            raise _refusal(name, f"a {kind} with {setting}={config[setting]}")
+    return write(graph, layer, *inputs)
+
+
+def _sources(name, kind, calls):
+    """Names of the layers whose outputs a layer takes."""
+    arguments = calls[0]["args"]
+    if len(calls) != 1 or len(arguments) != 1 or any(calls[0]["kwargs"].values()):
+        raise _refusal(name, f"a {kind} called more than once, or with more than its input")
+    tensors = arguments[0] if isinstance(arguments[0], list) else arguments
+    return [tensor["config"]["keras_history"][0] for tensor in tensors]
+
+
+def _refusal(name, found):
+    known = ", ".join(sorted(kind.__name__ for kind in KNOWN))
+    return InputError(f"{name} of the encoder is {found}, which cannot be exported; expected {known}")
+
+
+# ---- the two graphs ----------------------------------------------------------------------------------------
+
+
+def voices_graph(verifier):
+    """A verifier's features and encoder: waveforms to voices.
+
+    Parameters
+    ----------
+    verifier : verifier.Verifier
+
+    Returns
+    -------
+    onnx.ModelProto
+        `waveforms` float32 (utterances, samples), in [-1, 1] at 16,000 Hz, of any length from one window on,
+        to `voices` float32 (utterances, dimensions), as `Verifier.embed`. Its metadata: see `properties`.
+
+    Raises
+    ------
+    InputError
+        When the encoder has a layer, or a layer a setting, that this file does not know.
+    """
+    graph = Graph()
+    spectrograms = _spectrogram(graph, verifier.spectrogram, "waveforms")
+    voices = _encoder(graph, verifier.encoder, spectrograms)
+    width = verifier.plda.encoders * verifier.plda.dimensions
+    shapes = {"waveforms": ["utterances", "samples"]}, ("voices", ["utterances", width])
+    return graph.model(*shapes, voices, properties(verifier))
+
+
+def scores_graph(verifier):
+    """A verifier's comparison: voices to log likelihood ratios.
+
+    Parameters
+    ----------
+    verifier : verifier.Verifier
+
+    Returns
+    -------
+    onnx.ModelProto
+        `voices` and `others` float32 (n, dimensions) and (m, dimensions), to `scores` float32 (n, m), natural
+        logarithms, as `Verifier.scores`. Its metadata: see `properties`.
+    """
+    plda, graph = verifier.plda, Graph()
+    mean, own, cross = (_array(each).astype(float) for each in (plda.mean, plda.own, plda.cross))
+    shape = np.array([-1, plda.encoders, plda.dimensions])
+
+    def parts(voices):  # by encoder, less its mean
+        x = graph.add("Reshape", graph.add("Cast", voices, to=TensorProto.DOUBLE), shape)
+        return graph.add("Transpose", graph.add("Sub", x, mean), perm=[1, 0, 2])
+
+    def alone(x, axis):  # x' own x / 2, as a column or a row for each encoder
+        squares = graph.add("Mul", graph.add("MatMul", x, own / 2), x)
+        return graph.add("Unsqueeze", graph.add("ReduceSum", squares, np.array([2]), keepdims=0), axis)
+
+    x, z = parts("voices"), parts("others")
+    both = graph.add("MatMul", graph.add("MatMul", x, cross), graph.add("Transpose", z, perm=[0, 2, 1]))
+    apart = graph.add("Add", alone(x, np.array([2])), alone(z, np.array([1])))
+    scores = graph.add("ReduceMean", graph.add("Add", both, apart), np.array([0]), keepdims=0)
+    scores = graph.add("Mul", graph.add("Cast", scores, to=TensorProto.FLOAT), _array(verifier.scale.w))
+    scores = graph.add("Add", scores, _array(verifier.scale.b))
+    width = plda.encoders * plda.dimensions
+    inputs = {"voices": ["n", width], "others": ["m", width]}
+    return graph.model(inputs, ("scores", ["n", "m"]), scores, properties(verifier))
+
+
+def properties(verifier):
+    """What both files say of the model in their metadata.
+
+    Returns
+    -------
+    dict of str
+        `model`, the hash that an index of voices knows it by; `sample_rate` in Hz; `shortest`, in samples;
+        `threshold`, of the scores; and as JSON `features`, `calibration` (w and b, which the scores have
+        been through), and `facts`.
+    """
+    calibration = {name: float(_array(getattr(verifier.scale, name))) for name in ("w", "b")}
+    return {
+        "model": model_digest(verifier),
+        "sample_rate": str(verifier.spectrogram.sample_rate),
+        "shortest": str(verifier.spectrogram.n_fft),
+        "threshold": repr(verifier.threshold),
+        "features": json.dumps(verifier.spectrogram.to_dict()),
+        "calibration": json.dumps(calibration),
+        "facts": json.dumps(dict(verifier.facts)),
+    }

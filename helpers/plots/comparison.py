@@ -1,0 +1,312 @@
+"""Pictures of systems side by side: their scores, error curves, differences, and hard conditions."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from scipy.stats import norm
+
+from helpers import metrics
+from helpers.bootstrap import difference, interval, trial_scores
+from helpers.calibration import det_curve, reliability
+from helpers.plots.style import BLUE, GREY, ORANGE, colours, named
+
+
+def matrices(systems, title=""):
+    """Every system as a picture: log likelihood ratios of all utterances with one another."""
+    columns = min(4, len(systems))
+    rows = -(-len(systems) // columns)
+    figure, grid = plt.subplots(
+        rows,
+        columns,
+        figsize=(2.6 * columns + 0.8, 2.9 * rows + 0.4),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    for axes, (name, system) in zip(grid.flat, systems.items(), strict=False):
+        image = axes.imshow(system.llr, vmin=-8, vmax=8, cmap="RdBu", interpolation="nearest")
+        axes.set_title(named(name))
+    for axes in grid.flat[len(systems) :]:
+        axes.axis("off")
+    figure.supxlabel("utterance", fontsize="medium")
+    figure.supylabel("utterance", fontsize="medium")
+    figure.colorbar(image, ax=grid, label="log likelihood ratio", extend="both", shrink=0.8)
+    figure.suptitle(title)
+    return figure
+
+
+def det_curves(systems, title=""):
+    """DET curves of several systems in one plot, a dot where each one's own threshold puts it.
+
+    Parameters
+    ----------
+    systems : dict of str to score_files.Scores
+    title : str
+    """
+    figure, axes = plt.subplots(figsize=(8, 5))
+    shades, ends = colours(systems), norm.ppf([0.0008, 0.7])
+    for name, system in systems.items():
+        scores, labels = trial_scores(system.scores, system.speakers)
+        accepted, rejected, x, y = det_curve(scores, labels)
+        at = np.searchsorted(metrics.error_rates(scores, labels)[0], system.threshold)
+        point = f"{named(name)}: {100 * accepted[at]:.0f} / {100 * rejected[at]:.0f} %"
+        axes.plot(x, y, color=shades[name])
+        dot = np.clip([x[at], y[at]], *ends)  # one far off is shown at the edge
+        axes.plot(*dot, "o", color=shades[name], markersize=8, label=point, clip_on=False)
+    axes.plot(ends, ends, color="0.8", linestyle="--", zorder=0)
+    start = ends[[0, 0]] + 0.04 * np.ptp(ends)
+    axes.text(*start, "equal errors", rotation=45, color="0.4", va="bottom", rotation_mode="anchor")
+    ticks = np.array([0.1, 0.5, 1, 2, 5, 10, 20, 40, 60])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(norm.ppf(ticks / 100), [f"{tick:g}" for tick in ticks])
+    axes.set(xlim=ends, ylim=ends, aspect="equal", title=title)
+    axes.set(xlabel="false acceptance (%)", ylabel="false rejection (%)")
+    axes.legend(
+        title="dot: at its own threshold\nfalse acceptance / false rejection", alignment="left",
+        loc="upper left", bbox_to_anchor=(1, 1),
+    )  # fmt: skip
+    return figure
+
+
+def whiskers(axes, rows, zero=False):
+    """Dots with intervals, one below the other.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    rows : sequence of (str, bootstrap.Difference or None, colour)
+        In per cent; without a difference, a heading.
+    zero : bool
+        Draw the line of no difference.
+    """
+    if zero:
+        axes.axvline(0, color="0.3", linewidth=1)
+    for y, (_, found, colour) in enumerate(rows):
+        if found is not None:
+            axes.plot([found.low, found.high], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
+            axes.plot(found.value, y, "o", color=colour)
+    axes.set_yticks(range(len(rows)), [label for label, *_ in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color="0.93")
+    axes.set_axisbelow(True)
+
+
+def verdict(found):
+    """A difference's colour: better, worse, or not to be told from none."""
+    return GREY if not found.real else BLUE if found.value < 0 else ORANGE
+
+
+def singles_and_differences(tables, ours="siamese_gru", column="eer", quantity="equal error rate (%)"):
+    """Each system's figure with its interval, and ours less each other one's with the paired interval.
+
+    Parameters
+    ----------
+    tables : dict of str to pandas.DataFrame, of `results.judge`
+    ours : str
+        One of them.
+    column, quantity : str
+        The figure, a rate, and what to call it.
+    """
+    shades, names = colours(tables), list(tables)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1.2 + 0.4 * max(3, len(names))))
+    singles = {name: interval(100 * table[column]) for name, table in tables.items()}
+    names.sort(key=lambda name: singles[name].value)
+    whiskers(left, [(named(name), singles[name], shades[name]) for name in names])
+    left.set(xlabel=quantity, ylabel="system", title="each by itself")
+    left.set_xlim(0, None)
+    rows = []
+    for theirs in (name for name in names if name != ours):
+        found = difference(100 * tables[ours][column], 100 * tables[theirs][column])
+        rows.append((named(theirs), found, verdict(found)))
+    whiskers(right, rows, zero=True)
+    right.set(xlabel="difference (percentage points)", ylabel="the other system")
+    right.set_title(f"{named(ours)} less another, on the same speakers")
+    figure.suptitle("95 % intervals over speakers", fontsize="medium")
+    return figure
+
+
+def clouds(parts, quantity="equal error rate"):
+    """Two figures in each draw of the speakers: a dot a draw, and what either shows by itself.
+
+    Parameters
+    ----------
+    parts : dict of (str, str) to (ours, theirs)
+        Two names, and their figures in per cent: arrays (draws,) of the same draws, the first with every
+        speaker once. A panel each.
+    quantity : str
+    """
+    figure, rows = plt.subplots(1, len(parts), figsize=(4.6 * len(parts), 4.6), squeeze=False)
+    for axes, ((one, other), (ours, theirs)) in zip(rows[0], parts.items(), strict=True):
+        ours, theirs = np.asarray(ours), np.asarray(theirs)
+        ends = np.array([0, 1.05 * max(ours.max(), theirs.max())])
+        axes.fill_between(ends, ends, 0, color=BLUE, alpha=0.07, linewidth=0)
+        axes.plot(ends, ends, color="0.3", linewidth=1)
+        axes.plot(theirs[1:], ours[1:], ".", color=GREY, alpha=0.4, label="a draw of the speakers")
+        axes.plot(theirs[0], ours[0], "o", color="0.1", label="all speakers once")
+        edge, own = 0.012 * ends[1], {"color": ORANGE, "linewidth": 4, "solid_capstyle": "butt"}
+        axes.plot([edge, edge], interval(ours)[1:], **own, label="95 % interval by itself")
+        axes.plot(interval(theirs)[1:], [edge, edge], **own)
+        axes.text(0.96, 0.06, f"{one} is better", transform=axes.transAxes, ha="right", color=BLUE)
+        axes.set(xlabel=f"{other}: {quantity} (%)", ylabel=f"{one}: {quantity} (%)")
+        axes.set(xlim=ends, ylim=ends, aspect="equal")
+        found = difference(ours, theirs)
+        axes.set_title(f"{found.value:+.1f} points ({found.low:+.1f} to {found.high:+.1f})")
+    rows[0, 0].legend(loc="upper left", fontsize=8)
+    return figure
+
+
+def hardships(panels, title=""):
+    """Equal error rates of systems where it gets harder, on one scale.
+
+    Parameters
+    ----------
+    panels : dict of str to (xlabel, places, curves)
+        `places` (conditions,) are numbers or names; `curves` a dict of systems to arrays (conditions, draws),
+        the first draw with every speaker once.
+    title : str
+    """
+    figure, rows = plt.subplots(2, (len(panels) + 1) // 2, figsize=(9.5, 6.6), sharey=True, squeeze=False)
+    legend = {}
+    for axes, (heading, (label, places, curves)) in zip(rows.flat, panels.items(), strict=False):
+        ticks = np.arange(len(places))
+        for i, (name, drawn) in enumerate(curves.items()):
+            value, low, high = np.transpose([interval(100 * each) for each in drawn])
+            x, shade = ticks + 0.08 * (i - (len(curves) - 1) / 2), colours(curves)[name]
+            bars = np.maximum([value - low, high - value], 0)
+            legend[named(name)] = axes.errorbar(x, np.maximum(value, 0.1), bars, color=shade, fmt="o-")
+        axes.set_xticks(ticks, places)
+        axes.set(xlabel=label, title=heading)
+        axes.set_yscale("log")  # a rise by a half looks the same everywhere
+        axes.set_yticks([1, 2, 5, 10, 20, 50], [1, 2, 5, 10, 20, 50], minor=False)
+        axes.minorticks_off()
+        axes.grid(axis="y", color="0.93")
+    for axes in rows[:, 0]:
+        axes.set_ylabel("equal error rate (%)")
+    for axes in list(rows.flat)[len(panels) :]:
+        axes.axis("off")
+    figure.legend(legend.values(), legend, loc="outside lower center", ncols=len(legend))
+    figure.suptitle(title)
+    return figure
+
+
+def evidence(scores, labels, calibration, title=""):
+    """What scores are worth: how both kinds of trials are spread, and the log of their ratio with the line.
+
+    Parameters
+    ----------
+    scores, labels : arrays (trials,)
+    calibration : calibration.Calibration
+    title : str
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.3))
+    edges = np.linspace(scores.min(), scores.max(), 41)
+    same, different = (np.histogram(scores[labels == kind], edges)[0] for kind in (1, 0))
+    for count, colour, kind in ((different, ORANGE, "different speakers"), (same, BLUE, "same speaker")):
+        share = 100 * count / count.sum()
+        left.stairs(share, edges, fill=True, alpha=0.6, color=colour, label=kind)
+    left.set(xlabel="score", ylabel="share of the kind's trials (%)", title="how often a score comes up")
+    left.legend(loc="upper left")
+    both = (same > 0) & (different > 0)
+    ratio = np.log(same[both] / same.sum() / (different[both] / different.sum()))
+    middles = (edges[:-1] + edges[1:])[both] / 2
+    sizes = 8 + 3 * np.sqrt(np.minimum(same, different)[both])
+    right.scatter(middles, ratio, sizes, color="0.3", label="log of the two bars' ratio", zorder=3)
+    right.plot(edges, calibration.llr(edges), color=BLUE, label="logistic regression")
+    right.axhline(0, color="0.7", linewidth=1)
+    right.set(xlabel="score", ylabel="log likelihood ratio", title="what the score is worth")
+    right.set_ylim(1.4 * ratio.min() - 1, 1.4 * ratio.max() + 1)
+    right.legend(loc="upper left")
+    figure.suptitle(title)
+    return figure
+
+
+def reliabilities(parts, title="", shades=None):
+    """Stated probability of one speaker against what came true, a panel each; large dots are many trials.
+
+    Parameters
+    ----------
+    parts : dict of str to (probabilities, labels), arrays (trials,)
+        For a target prior of one half.
+    title : str
+    shades : dict of str to colour, optional
+        By default, the systems' own.
+    """
+    shades = shades or colours(parts)
+    columns = min(4, len(parts))
+    rows = -(-len(parts) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(2.7 * columns, 3.2 * rows), squeeze=False, sharex=True, sharey=True
+    )
+    for axes, (name, (probability, labels)) in zip(grid.flat, parts.items(), strict=False):
+        stated, true, weight = reliability(probability, labels)
+        axes.plot([0, 100], [0, 100], color="0.6", linestyle="--")
+        axes.plot(100 * stated, 100 * true, color=shades[name], linewidth=1)
+        axes.scatter(100 * stated, 100 * true, 20 + 500 * weight, color=shades[name], alpha=0.8)
+        axes.set(xlim=(-6, 106), ylim=(-6, 106), aspect="equal")
+        axes.set_title(named(name))
+    for axes in grid.flat[len(parts) :]:
+        axes.axis("off")
+    figure.supxlabel("probability stated (%)", fontsize="medium")
+    figure.supylabel("one speaker indeed (%)", fontsize="medium")
+    figure.suptitle(title)
+    return figure
+
+
+def calibration_losses(parts, title=""):
+    """Cllr of several sets of log likelihood ratios: what ranking costs, and what miscalibration adds.
+
+    Parameters
+    ----------
+    parts : dict of str to (least, actual)
+        Names, and `calibration.min_cllr` and `calibration.cllr` of each, in bits.
+    title : str
+    """
+    figure, axes = plt.subplots(figsize=(8, 0.9 + 0.45 * len(parts)))
+    least, actual = np.transpose(list(parts.values()))
+    places = np.arange(len(parts))
+    axes.barh(places, least, color=GREY, height=0.6, label="minimum: the ranking's part")
+    axes.barh(places, actual - least, left=least, color=ORANGE, height=0.6, label="calibration's part")
+    for y, value in zip(places, actual, strict=True):
+        axes.text(value, y, f" {value:.2f}", va="center")
+    axes.axvline(1, color="0.3", linestyle="--", label="not listening")
+    axes.set_yticks(places, list(parts))
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel="Cllr (bits)", ylabel="ratios of", xlim=(0, 1.12 * max(1, actual.max())), title=title)
+    axes.invert_yaxis()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def costs(systems, threshold, cost_of, title=""):
+    """Cost of deciding over the threshold on log likelihood ratios, and where three habits put it.
+
+    Parameters
+    ----------
+    systems : dict of str to (llr, labels), arrays (trials,)
+    threshold : float
+        The one that prior and costs ask for.
+    cost_of : callable (false acceptance, false rejection) -> cost
+        1 for not listening.
+    title : str
+    """
+    figure, axes = plt.subplots(figsize=(8, 3.6))
+    grid, top = np.linspace(min(-3, threshold - 2), max(3, threshold) + 5, 801), 2.0
+    for name, (llr, labels) in systems.items():
+        thresholds, accepted, rejected = metrics.error_rates(llr, labels)
+        curve = cost_of(accepted, rejected)[np.searchsorted(thresholds, grid)]
+        at, shade = np.searchsorted(grid, [threshold, 0]), colours(systems)[name]
+        axes.plot(grid, curve, color=shade, label=named(name))
+        axes.plot(grid[at], curve[at], "o", color=shade)
+        axes.plot(grid[at[1]], curve[at[1]], "o", color="white", markersize=3)
+        axes.plot(grid[np.argmin(curve)], curve.min(), "x", color=shade, markersize=9, markeredgewidth=2)
+        top = min(max(top, 1.1 * curve[at[1]]), 6)
+    axes.axhline(1, color="0.6", linestyle="--")
+    axes.text(grid[-1], 1, "not listening", ha="right", va="bottom", color="0.4")
+    for x, text in ((0, "at probability ½"), (threshold, "at prior and costs")):
+        axes.axvline(x, color="0.6", linewidth=1, linestyle=":")
+        axes.text(x, 1.02 * top, text, ha="center", va="bottom", color="0.3")
+    axes.plot([], [], "x", color="0.3", markersize=9, markeredgewidth=2, label="least, known afterwards")
+    axes.set(xlabel="threshold on the log likelihood ratio", ylabel="cost", ylim=(0, top), xlim=grid[[0, -1]])
+    axes.set_title(title, pad=24)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

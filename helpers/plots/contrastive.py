@@ -1,0 +1,197 @@
+"""Pictures of classical features, of the contrastive loss, and of distances while they are learnt."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import display
+
+from helpers import SAMPLE_RATE
+from helpers.metrics import equal_error
+from helpers.pairs import all_trials
+from helpers.plots.style import BLUE, GREY, ORANGE
+from helpers.systems.classical_features import HOP, N_FFT, UNITS
+
+KINDS = {"speaker": ("same speaker", "different speakers"), "word": ("same word", "different words")}
+
+
+def feature_panels(waveform, features, title=""):
+    """A waveform and its classical features, one above the other on one time axis.
+
+    Parameters
+    ----------
+    waveform : float array (samples,)
+        At 16,000 Hz.
+    features : dict of str to float array (values, frames), of `classical_features.frame_features`
+    title : str
+    """
+    figure, rows = plt.subplots(
+        1 + len(features),
+        figsize=(9, 11),
+        sharex=True,
+        height_ratios=[1, *(1 + (len(v) > 1) for v in features.values())],
+    )
+    rows[0].plot(np.arange(len(waveform)) / SAMPLE_RATE, waveform, color=GREY, linewidth=0.6)
+    rows[0].set(ylabel="amplitude", title=f"waveform, {title}")
+    step, half = HOP / SAMPLE_RATE, HOP / SAMPLE_RATE / 2
+    for axes, (name, values) in zip(rows[1:], features.items(), strict=True):
+        seconds = np.arange(values.shape[1]) * step
+        axes.set_title(name)
+        if len(values) == 1:
+            axes.plot(seconds, values[0], color=BLUE)
+            axes.set(ylabel=UNITS[name], ylim=(0, None))
+            continue
+        limits = np.percentile(values[2:], [1, 99]) if name == "MFCC" else (None, None)
+        image = axes.imshow(
+            values, origin="lower", aspect="auto", cmap="magma", interpolation="nearest",
+            extent=(-half, seconds[-1] + half, -0.5, len(values) - 0.5), vmin=limits[0], vmax=limits[1],
+        )  # fmt: skip
+        figure.colorbar(image, ax=axes, label=UNITS[name], pad=0.01)
+        axes.set_ylabel({"MFCC": "coefficient", "chroma": "pitch class"}.get(name, "mel band"))
+        if name == "chroma":
+            axes.set_yticks([0, 4, 7], ["C", "E", "G"])
+    rows[-1].set_xlabel(
+        f"time (s); frames of {1000 * N_FFT // SAMPLE_RATE} ms every {1000 * HOP // SAMPLE_RATE} ms"
+    )
+    return figure
+
+
+def ranked(tables, title=""):
+    """Equal error rate of each feature alone, a panel a task, the best at the top.
+
+    Parameters
+    ----------
+    tables : dict of str to pandas.DataFrame, of `classical_features.ranking`
+    title : str
+    """
+    figure, rows = plt.subplots(1, len(tables), figsize=(9.5, 3.4), sharex=True, squeeze=False)
+    for axes, (title, table) in zip(rows[0], tables.items(), strict=True):
+        table = table.iloc[::-1]
+        places = np.arange(len(table))
+        for suffix, shift, colour, label in (
+            ("", 0.12, GREY, "distance of the standardised statistics"),
+            ("_lda", -0.12, BLUE, "the same after LDA, learnt from training speakers"),
+        ):
+            value, low, high = (100 * table[f"{end}{suffix}"] for end in ("eer", "low", "high"))
+            axes.errorbar(
+                value, places + shift, xerr=[np.maximum(value - low, 0), np.maximum(high - value, 0)],
+                fmt="o", color=colour, label=label, capsize=2,
+            )  # fmt: skip
+        axes.axvline(50, color="0.6", linestyle="--")
+        axes.set_yticks(places, [f"{name} ({table['values'][name]})" for name in table.index])
+        axes.set(xlabel="equal error rate (%), 50 is a coin", title=title, xlim=(0, 56))
+    figure.suptitle(title)
+    figure.legend(*rows[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
+def cost_curves(distances, costs, margin):
+    """What a pair costs over its distance, for the same and for different ones, with the margin.
+
+    Parameters
+    ----------
+    distances : float array (points,)
+    costs : dict of str to (same, different) float arrays (points,)
+        A panel each.
+    margin : float
+    """
+    figure, rows = plt.subplots(1, len(costs), figsize=(9, 3), sharey=True, squeeze=False)
+    for axes, (title, (same, different)) in zip(rows[0], costs.items(), strict=True):
+        axes.plot(distances, same, color=BLUE, label="labelled 1, same")
+        axes.plot(distances, different, color=ORANGE, label="labelled 0, different")
+        axes.axvline(margin, color="0.6", linestyle="--")
+        axes.text(margin, axes.get_ylim()[1], " margin", va="top", color="0.4")
+        axes.set(xlabel="distance of the pair", title=title)
+    rows[0, 0].set_ylabel("cost")
+    rows[0, 0].legend(loc="upper center")
+    return figure
+
+
+def distance_curves(history, margin, kind="speaker", title=""):
+    """Distances on held-out speakers over the epochs: the medians, and the middle 80 % of the pairs.
+
+    Parameters
+    ----------
+    history : dict of lists, of `contrastive.train`
+    margin : float
+    kind : {"speaker", "word"}
+    title : str
+    """
+    figure, axes = plt.subplots(figsize=(8, 3.4))
+    for name, colour, label in zip(("same", "different"), (BLUE, ORANGE), KINDS[kind], strict=True):
+        low, middle, high = np.transpose(history[name])
+        epochs = np.arange(len(middle))
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(epochs, middle, "o-", color=colour, markersize=3, label=label)
+    axes.axhline(margin, color="0.5", linestyle="--")
+    axes.text(0, margin, "margin", va="bottom", color="0.4")
+    axes.set(xlabel="epochs trained", ylabel="Euclidean distance", ylim=(0, None), title=title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+class LiveDistances:
+    """Redraws the distances after each epoch, for a person who watches."""
+
+    def __init__(self, margin, kind="speaker"):
+        self.margin, self.kind, self.shown = margin, kind, display(display_id=True)
+
+    def __call__(self, history, encoder):
+        figure = distance_curves(history, self.margin, self.kind)
+        self.shown.update(figure)
+        plt.close(figure)
+
+
+def distance_histograms(parts, labels, kind="speaker", margin=None, title=""):
+    """How distances of the same and of different ones are spread, a panel a set.
+
+    Parameters
+    ----------
+    parts : dict of str to float array (n, n)
+        Distances.
+    labels : array (n,)
+    kind : {"speaker", "word"}
+    margin : float, optional
+    title : str
+    """
+    trials = all_trials(labels)
+    figure, rows = plt.subplots(1, len(parts), figsize=(9, 3), squeeze=False)
+    for axes, (name, matrix) in zip(rows[0], parts.items(), strict=True):
+        values = matrix[trials.left, trials.right]
+        edges = np.linspace(0, values.max(), 60)
+        for label, colour in ((0, ORANGE), (1, BLUE)):
+            kinds = KINDS[kind][1 - label]
+            axes.hist(
+                values[trials.label == label], edges, density=True, alpha=0.6, color=colour, label=kinds
+            )
+        if margin:
+            axes.axvline(margin, color="0.5", linestyle="--", label="margin")
+        error = 100 * equal_error(-values, trials.label)[0]
+        axes.set(xlabel="Euclidean distance", title=f"{name}: EER {error:.0f} %")
+    rows[0, 0].set_ylabel("density of pairs")
+    rows[0, -1].legend()
+    figure.suptitle(title)
+    return figure
+
+
+def mean_distances(matrix, labels, title=""):
+    """Mean distance of every two labels' recordings, as a picture: what is close is easily confused.
+
+    Parameters
+    ----------
+    matrix : float array (n, n)
+        Distances.
+    labels : array (n,)
+    title : str
+    """
+    names, index = np.unique(labels, return_inverse=True)
+    share = np.eye(len(names))[index]
+    counts = share.sum(axis=0)
+    pairs = np.outer(counts, counts) - np.diag(counts)  # nothing is compared with itself
+    means = share.T @ matrix @ share / np.maximum(pairs, 1)
+    figure, axes = plt.subplots(figsize=(6.4, 5.4))
+    image = axes.imshow(means, cmap="cividis_r", vmin=0)
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_title(title)
+    figure.colorbar(image, label="mean Euclidean distance")
+    return figure

@@ -1,0 +1,64 @@
+"""Pictures of identification: where an attention looks, who is taken for whom, how training went."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from helpers.plots.style import DECIBELS, ORANGE
+
+
+def attention_over(values, weights, spectrogram, title="", decibels=80):
+    """A spectrogram (frames, bands) above the weights of each head (fewer frames, heads), on one time axis.
+
+    The weights are drawn as multiples of what all frames would get if they counted alike.
+    """
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(9, 4.4), sharex=True)
+    seconds = len(values) * spectrogram.hop_length / spectrogram.sample_rate
+    upper.imshow(
+        DECIBELS * values.T, origin="lower", aspect="auto", extent=(0, seconds, 0, values.shape[1]),
+        vmin=-decibels, vmax=0, cmap="magma", interpolation="nearest",
+    )  # fmt: skip
+    upper.set(ylabel="mel band", title=title)
+    edges = np.linspace(0, seconds, len(weights) + 1)
+    for number, head in enumerate(weights.T, 1):
+        lower.stairs(head * len(weights), edges, label=f"head {number}", linewidth=1.5)
+    lower.axhline(1, color="0.6", linestyle="--")
+    lower.set(xlabel="time (s)", ylabel="weight (1: as all others)", ylim=(0, None))
+    lower.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def confusion_picture(counts, title=""):
+    """Who was taken for whom: a row for each speaker, a column for each answer, counts as shades."""
+    figure, axes = plt.subplots(figsize=(5.6, 4.8))
+    image = axes.imshow(counts, cmap="Blues", vmin=0, interpolation="nearest")
+    wrong = np.argwhere((counts > 0) & ~np.eye(len(counts), dtype=bool))
+    axes.plot(wrong[:, 1], wrong[:, 0], "s", color=ORANGE, markersize=3, label="taken for another")
+    axes.set(xlabel="speaker named", ylabel="speaker who spoke", title=title)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, -0.25), fontsize=8)
+    figure.colorbar(image, label="held-out utterances")
+    return figure
+
+
+def losses_of_networks(histories, title=""):
+    """Training loss over the epochs, a line for each network: dict of str to list of float."""
+    figure, axes = plt.subplots(figsize=(7, 2.8))
+    for name, losses in histories.items():
+        axes.plot(np.arange(1, len(losses) + 1), losses, label=name)
+    axes.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None), title=title)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+    return figure
+
+
+class LiveLosses:
+    """Redraws a network's losses after each epoch, for a person who watches."""
+
+    def __init__(self, name):
+        from IPython.display import display
+
+        self.name, self.shown = name, display(display_id=True)
+
+    def __call__(self, losses):
+        figure = losses_of_networks({self.name: losses})
+        self.shown.update(figure)
+        plt.close(figure)

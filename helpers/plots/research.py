@@ -1,0 +1,158 @@
+"""Claims put to the test: the research's tables, read and drawn."""
+
+import textwrap
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from helpers import InputError, first_line
+from helpers.bootstrap import Difference
+from helpers.plots.comparison import verdict, whiskers
+from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, colours, named
+
+
+def load_results(path, columns):
+    """A table of results that the research wrote, as a pandas.DataFrame.
+
+    Raises
+    ------
+    InputError
+        When it is missing, or lacks one of the `columns`.
+    """
+    path = Path(path)
+    again = "; make research DATA=... writes it"
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path.name} cannot be read ({first_line(type(error).__name__, error)}){again}"
+        ) from error
+    lacking = [name for name in columns if name not in table]
+    if lacking:
+        raise InputError(f"{path.name} has no column {', '.join(lacking)}{again}")
+    return table
+
+
+def forest(table, group):
+    """Ideas of a group against what each is compared with: differences with intervals, a column a corpus.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        A row an idea and corpus: `corpus`, `idea`, `group`, `what`, `base`, `difference`, `low`, `high`.
+    group : str
+    """
+    what = dict(zip(table["idea"], table["what"], strict=True))
+    ours = table[(table["group"] == group) & table["difference"].notna()]
+    corpora, order = list(dict.fromkeys(ours["corpus"])), []
+    for base, ideas in ours.groupby("base", sort=False):
+        order += [(base, None), *((base, idea) for idea in _sorted(ideas))]
+    figure, panels = plt.subplots(
+        1, len(corpora), figsize=(9.5, 0.9 + 0.42 * len(order)), sharex=True, sharey=True, squeeze=False
+    )
+    for axes, corpus in zip(panels[0], corpora, strict=True):
+        here = ours[ours["corpus"] == corpus].set_index(["base", "idea"])
+        rows = []
+        for base, idea in order:
+            label = f"compared with: {what.get(base, base)}" if idea is None else what[idea]
+            found = None
+            if (base, idea) in here.index:
+                found = Difference(*(100 * here.loc[(base, idea), ["difference", "low", "high"]]))
+            rows.append((textwrap.fill(label, 38), found, verdict(found) if found else GREY))
+        whiskers(axes, rows, zero=True)
+        axes.set_title(corpus)
+        axes.set_xlabel("EER, percentage points\n(left of the line is better)")
+    for text, (_, idea) in zip(panels[0, 0].get_yticklabels(), order, strict=True):
+        text.set(fontweight="bold" if idea is None else "normal")
+    panels[0, 0].set_ylabel(group)
+    return figure
+
+
+def _sorted(ideas):
+    """The names of ideas, the most helpful first."""
+    return ideas.groupby("idea")["difference"].mean().sort_values().index
+
+
+def table(tested):
+    """The table of all ideas as text, corpus by corpus the best first; rates and differences in per cent.
+
+    Parameters
+    ----------
+    tested : pandas.DataFrame, as ideas.csv
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    rows = []
+    for _, one in tested.sort_values(["corpus", "eer"], kind="stable").iterrows():
+        gap = [100 * one[name] for name in ("difference", "low", "high")]
+        other = one["difference_disturbed"]
+        rows.append(
+            {
+                "corpus": one["corpus"],
+                "idea": one["what"],
+                "EER %": f"{100 * one['eer']:.1f}",
+                "to its base": "" if np.isnan(gap[0]) else "{:+.1f} ({:+.1f} to {:+.1f})".format(*gap),
+                "enrolled 5": f"{100 * one['eer_enrol5']:.1f}",
+                "disturbed": f"{100 * one['eer_disturbed']:.1f}",
+                "to its base, disturbed": f"{100 * other:+.1f}" if np.isfinite(other) else "",
+                "parameters": f"{one['parameters']:,.0f}",
+                "seeds": f"{one['seeds']:.0f}",
+            }
+        )
+    return pd.DataFrame(rows).set_index(["corpus", "idea"])
+
+
+def by_speakers(tested):
+    """Equal error rate over the number of speakers learnt from; whiskers are of the difference from the most.
+
+    Parameters
+    ----------
+    tested : pandas.DataFrame
+        As ideas.csv: the ideas of the group "speakers", and what they are compared with.
+    """
+    figure, axes = plt.subplots(figsize=(7, 3.6))
+    ticks = set()
+    for (corpus, rows), colour in zip(
+        tested.groupby("corpus", sort=False), (BLUE, ORANGE, GREEN), strict=False
+    ):
+        fewer = rows[rows["group"] == "speakers"].sort_values("learners")
+        base = rows[rows["idea"].isin(fewer["base"])]
+        if len(fewer):
+            whole = (fewer["eer"] - fewer["difference"]).mean()  # the base's, with their seeds
+            ends = 100 * (whole + fewer[["low", "high"]].to_numpy().T)
+            axes.plot([fewer["learners"]] * 2, ends, color=colour, alpha=0.5, linewidth=4)
+            curve = 100 * np.append(fewer["eer"], whole)
+            numbers = [*fewer["learners"], base["learners"].item()]
+            axes.plot(numbers, curve, "o-", color=colour, label=corpus)
+            ticks |= set(numbers)
+    axes.set_xscale("log")
+    axes.set_xticks(sorted(ticks), sorted(ticks))
+    axes.minorticks_off()
+    axes.set(xlabel="speakers learnt from", ylabel="equal error rate (%)")
+    axes.set_title(
+        "as many steps for each; whiskers: 95 % of the difference from the most speakers", fontsize=10
+    )
+    axes.set_ylim(0, None)
+    axes.legend()
+    return figure
+
+
+def foretold(table):
+    """The test file's EER over what cross-validation said before, a dot a seed; `table` as in seeds.csv."""
+    corpora = list(dict.fromkeys(table["corpus"]))
+    figure, panels = plt.subplots(1, len(corpora), figsize=(4.2 * len(corpora), 4), squeeze=False)
+    for axes, corpus in zip(panels[0], corpora, strict=True):
+        here = table[table["corpus"] == corpus]
+        end = 115 * here[["held_out_eer", "eer"]].max().max()
+        for name, rows in here.groupby("system", sort=False):
+            x, y = 100 * rows["held_out_eer"], 100 * rows["eer"]
+            axes.plot(x, y, "o", color=colours(table["system"])[name], alpha=0.8, label=named(name))
+        axes.plot([0, end], [0, end], color="0.6", linestyle="--")
+        axes.set(xlim=(0, end), ylim=(0, end), aspect="equal", title=corpus)
+        axes.set(xlabel="EER by cross-validation (%)", ylabel="EER on the test file (%)")
+    panels[0, 0].legend(loc="upper left")
+    return figure

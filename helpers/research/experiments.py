@@ -1,0 +1,265 @@
+"""Ideas compared by cross-validation over training speakers, in a table that grows.
+
+`python -m helpers.research.experiments --data DIR --out DIR --seeds 0,1 IDEA ...` never looks at test
+speakers. A run trains one encoder for each fold of the training speakers, and scores all trials within
+the folds. What it has come to is kept in OUT: a run that is there is not repeated, and the table is written
+anew from all of them.
+"""
+
+import argparse
+import json
+import sys
+from collections import deque
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers import PROJECT, InputError, augmentation, features, metrics, pairs, training
+from helpers.batches import Recipe
+from helpers.bootstrap import paired_difference
+from helpers.data import corpora
+from helpers.files import replacing
+from helpers.research import encoders, ideas, ingredients as training_ingredients, objectives
+
+RESULTS = PROJECT / "notebooks" / "results"
+
+
+def run(corpus, idea, recipe):
+    """Train the folds' encoders as an idea says.
+
+    Parameters
+    ----------
+    corpus : corpora.Corpus
+        Training speakers.
+    idea : dict
+        Changes to the course's training, as in `ideas.IDEAS`.
+    recipe : batches.Recipe
+
+    Returns
+    -------
+    dict of arrays
+        `speakers` (utterances,); `held_out` (encoders, utterances); the embeddings of all utterances by each
+        encoder, `clean` and `disturbed` (encoders, utterances, dimensions); `seconds`, `parameters`.
+    """
+    spectrogram = features.Spectrogram(**idea.get("spectrogram", {}))
+    weights = idea.get("objective", {"pairs": 1})
+    apart = 1 if "unshared" in weights else idea.get("encoder", {}).get("towers", 1)
+    ingredients = training.Ingredients(
+        encoder=partial(encoders.encoder, **idea.get("encoder", {})),
+        objective=objectives.objective(weights, apart),
+        copies=training_ingredients.copies(**idea.get("copies", {})),
+        augment=training_ingredients.augmentation(idea["augment"]) if "augment" in idea else None,
+    )
+    recipe = replace(recipe, **idea.get("recipe", {}))
+    last, folds = deque(maxlen=idea.get("average", 1)), []
+
+    def keep(_, trained):
+        folds[:] = trained
+        last.append([fold.encoder.get_weights() for fold in trained])
+
+    verifier, _ = training.train(corpus, spectrogram, recipe, after_epoch=keep, ingredients=ingredients)
+    for fold, *weights in zip(folds, *last, strict=True):
+        fold.encoder.set_weights([np.mean(each, axis=0) for each in zip(*weights, strict=True)])
+    result = {
+        "corpus": corpus.name,
+        "speakers": np.unique(corpus.speakers, return_inverse=True)[1],
+        "held_out": np.stack([fold.held_out for fold in folds]),
+        "seconds": verifier.facts["train_seconds"],
+        "parameters": sum(int(np.prod(v.shape)) for v in folds[0].encoder.trainable_variables),
+    }
+    for name, waveforms in (
+        ("clean", corpus.waveforms),
+        ("disturbed", augmentation.disturb(corpus.waveforms)),
+    ):
+        inputs = spectrogram(waveforms)
+        result[name] = np.stack([embed(fold.encoder, inputs, idea.get("crops", 1)) for fold in folds])
+    return result
+
+
+def embed(encoder, spectrograms, crops=1, share=0.7):
+    """Embeddings of whole spectrograms `(n, frames, bins)`, or the mean of those of some equal stretches."""
+    frames = spectrograms.shape[1] if crops == 1 else round(share * spectrograms.shape[1])
+    starts = np.linspace(0, spectrograms.shape[1] - frames, crops).astype(int)
+    parts = [spectrograms[:, start : start + frames] for start in starts]
+    mean = np.mean([encoder.predict(part, batch_size=256, verbose=0) for part in parts], axis=0)
+    return mean / np.linalg.norm(mean, axis=1, keepdims=True) if crops > 1 else mean
+
+
+def score(result, idea, condition="clean"):
+    """Scores of all trials within the folds, and with five utterances enrolled.
+
+    Parameters
+    ----------
+    result : dict of arrays, of `run`
+    idea : dict
+    condition : {"clean", "disturbed"}
+
+    Returns
+    -------
+    scores, labels, first, second : arrays (trials,)
+    enrolled_scores, enrolled_labels : arrays (enrolled trials,)
+    """
+    parts, speakers = [], result["speakers"]
+    for held_out, clean, other, embeddings in zip(
+        *(result[name] for name in ("held_out", "clean", "disturbed", condition)), strict=True
+    ):
+        test, theirs = embeddings[held_out], speakers[held_out]
+        trials, enrolled = pairs.all_trials(theirs), pairs.enrolments(theirs, 5)
+        sides = theirs[trials.left], theirs[trials.right]
+        if "backend" in idea:
+            learnt = [clean[~held_out]] + [other[~held_out]] * idea.get("other_channels", 0)
+            whose = np.tile(speakers[~held_out], len(learnt))
+            _, first, which = np.unique(enrolled.enrolled, axis=0, return_index=True, return_inverse=True)
+            means = test[enrolled.enrolled[first]].mean(axis=1)
+            both = np.concatenate([test, means])
+            gram = training_ingredients.BACKENDS[idea["backend"]](np.concatenate(learnt), whose, both)
+            against = gram[len(test) + which.ravel(), enrolled.test]
+        else:
+            unshared = "unshared" in idea.get("objective", {})
+            left, right = np.split(test, 2, axis=1) if unshared else (test, test)
+            gram = left @ right.T
+            against = metrics.enrolled_scores(test, enrolled)
+        parts.append((gram[trials.left, trials.right], trials.label, *sides, against, enrolled.label))
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def _rate(scores, labels, weights=None):
+    return metrics.equal_error(scores, labels, weights)[0]
+
+
+def summary(results, draws=1000):
+    """A row an idea and corpus: equal error rates, means over the seeds, and the difference from its base.
+
+    Parameters
+    ----------
+    results : dict of (corpus, idea, seed) to dict of arrays
+        Of `run`; only ideas of `ideas.IDEAS`.
+    draws : int
+        Of the paired bootstrap over speakers, which takes the seeds that the idea and its base both have.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    scored = {
+        key: [score(result, ideas.IDEAS[key[1]][3], condition) for condition in ("clean", "disturbed")]
+        for key, result in results.items()
+    }
+    rows = []
+    for corpus in dict.fromkeys(key[0] for key in results):
+        for idea, (group, what, base, _) in ideas.IDEAS.items():
+            seeds = sorted(key[2] for key in results if key[:2] == (corpus, idea))
+            if not seeds:
+                continue
+            runs = [results[corpus, idea, seed] for seed in seeds]
+            clean, disturbed = zip(*(scored[corpus, idea, seed] for seed in seeds), strict=True)
+            row = {"corpus": corpus, "idea": idea, "group": group, "what": what, "base": base}
+            row |= {"seeds": len(seeds), "speakers": len(np.unique(clean[0][2]))}
+            learners = ideas.IDEAS[idea][3].get("recipe", {}).get("learners")
+            row["learners"] = learners or int(np.unique(runs[0]["speakers"][~runs[0]["held_out"][0]]).size)
+            row["eer"] = np.mean([_rate(*each[:2]) for each in clean])
+            row["eer_enrol5"] = np.mean([_rate(*each[4:]) for each in clean])
+            row["eer_disturbed"] = np.mean([_rate(*each[:2]) for each in disturbed])
+            shared = [seed for seed in seeds if (corpus, base, seed) in results]
+            gaps = [difference(scored, corpus, idea, base, seed, draws) for seed in shared]
+            theirs = [scored[corpus, base, seed][1] for seed in shared]
+            ours = [scored[corpus, idea, seed][1] for seed in shared]
+            more = [_rate(*one[:2]) - _rate(*other[:2]) for one, other in zip(ours, theirs, strict=True)]
+            row["difference_disturbed"] = np.mean(more) if more else np.nan
+            for name, values in zip(("difference", "low", "high"), zip(*gaps, strict=True), strict=False):
+                row[name] = np.mean(values)
+            row["parameters"] = int(runs[0]["parameters"])
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def difference(scored, corpus, idea, base, seed, draws):
+    """Paired difference in equal error rate between an idea and its base with the same folds."""
+    ours, theirs = (scored[corpus, name, seed][0] for name in (idea, base))
+    return paired_difference(_rate, ours[0], theirs[0], *ours[1:4], draws=draws)
+
+
+def write_table(out, table):
+    """Write the table of all runs in a folder; returns it."""
+    results = {}
+    for path in sorted(Path(out).glob("*.npz")):
+        with np.load(path) as saved:
+            result = dict(saved)
+        _, name, seed = path.stem.rsplit("-", 2)
+        if name in ideas.IDEAS:
+            results[str(result["corpus"]), name, int(seed)] = result
+    for (corpus, base, seed), result in list(results.items()):
+        same = [name for name, idea in ideas.IDEAS.items() if idea[2] == base and "backend" in idea[3]]
+        results |= {(corpus, name, seed): result for name in same}
+    found = summary(results)
+    Path(table).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(table) as part:
+        found.to_csv(part, index=False, float_format="%.5g")
+    return found
+
+
+def write_seeds(folders, table):
+    """What cross-validation foretold beside what the test file said, from the metrics.json of batch runs.
+
+    Raises
+    ------
+    InputError
+        When a folder has no metrics.json with a row that holds both.
+    """
+    columns = ["corpus", "system", "seed", "held_out_eer", "eer", "accuracy", "eer_enrol5", "cllr"]
+    rows = []
+    for folder in folders:
+        try:
+            known = json.loads((Path(folder) / "metrics.json").read_text())
+            rows += [row | {"system": system} for system, row in known.items() if "held_out_eer" in row]
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{folder} has no metrics.json of a batch run ({error})") from error
+    if not rows:
+        raise InputError("no metrics.json has a row with held_out_eer; notebooks 04 and 05 write it")
+    found = pd.DataFrame(rows).reindex(columns=columns).sort_values(columns[:3])
+    with replacing(table) as part:
+        found.to_csv(part, index=False, float_format="%.5g")
+    return found
+
+
+def main(arguments=None):
+    """Run ideas by name, or all, and write the tables."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.research.experiments")
+    parser.add_argument("ideas", nargs="*", help=f"of {', '.join(ideas.IDEAS)} (default: all)")
+    parser.add_argument("--data", help="folder with trs.pkl; without it, only the table is written")
+    parser.add_argument("--out", required=True, help="folder where runs are kept")
+    parser.add_argument("--seeds", default="0", help="comma-separated")
+    parser.add_argument("--encoders", type=int, default=5, help="folds that are trained and scored")
+    parser.add_argument("--tested", nargs="+", default=(), help="folders of batch runs: writes seeds.csv too")
+    options = parser.parse_args(arguments)
+    try:
+        unknown = sorted(set(options.ideas) - set(ideas.IDEAS))
+        if unknown:
+            raise InputError(f"no idea is called {', '.join(unknown)}; there are {', '.join(ideas.IDEAS)}")
+        out = Path(options.out)
+        out.mkdir(parents=True, exist_ok=True)
+        train = corpora.load_course(options.data)[0] if options.data else None
+        for seed in map(int, options.seeds.split(",")) if train else ():
+            for name in options.ideas or ideas.IDEAS:
+                kept = out / f"{train.name}-{name}-{seed}.npz".replace("/", "_")
+                if not kept.exists() and "backend" not in ideas.IDEAS[name][3]:
+                    recipe = Recipe(seed=seed, encoders=options.encoders)
+                    result = run(train, ideas.IDEAS[name][3], recipe)
+                    with replacing(kept) as part, part.open("wb") as file:
+                        np.savez(file, **result)
+                    rate = _rate(*score(result, ideas.IDEAS[name][3])[:2])
+                    print(f"{train.name}, {name}, seed {seed}: EER {100 * rate:.2f} %", flush=True)
+        write_table(out, RESULTS / "ideas.csv")
+        if options.tested:
+            write_seeds(options.tested, RESULTS / "seeds.csv")
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

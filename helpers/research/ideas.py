@@ -1,0 +1,194 @@
+"""Ideas put to the test by `experiments`: what each changes in the course's training.
+
+What earned its place is in the course's own files. The rest was measured and left out, or stands beside it as
+a comparison; notebook 10 shows what each gave.
+
+Each idea has a group, a description, the idea that it is compared with, and its changes: arguments of
+`features.Spectrogram` (`spectrogram`), `batches.Recipe` (`recipe`), `encoders.encoder` (`encoder`),
+`ingredients.copies` (`copies`), `ingredients.augmentation` (`augment`); weights of `objectives.OBJECTIVES`
+(`objective`). `average` takes the mean of the weights after so many last epochs, `crops` that of the
+embeddings of so many stretches. `backend` trains nothing: one of `ingredients.BACKENDS` scores
+the embeddings of the base in place of the cosine, fitted with as many disturbed copies as `other_channels`
+says beside the clean ones.
+"""
+
+PLAIN = {
+    "encoder": {"stride": 1, "shortcut": False},
+    "recipe": {"speeds": (0.9, 1.1), "widest_mask": 1 / 6},
+}
+
+
+def _plain(**changes):
+    return {part: PLAIN.get(part, {}) | changes.get(part, {}) for part in (*PLAIN, *changes)}
+
+
+IDEAS = {
+    "course": ("", "the course's network", "", {}),
+    "plain": ("", "the plain Siamese GRU", "", PLAIN),
+    # alone: added to the plain network
+    "plain_shortcut": (
+        "alone",
+        "bands pooled beside the states",
+        "plain",
+        _plain(encoder={"shortcut": True}),
+    ),
+    "plain_speeds": (
+        "alone",
+        "four other speeds, not two",
+        "plain",
+        _plain(recipe={"speeds": (0.8, 0.9, 1.1, 1.2)}),
+    ),
+    "plain_stride": ("alone", "GRU at half the frame rate", "plain", _plain(encoder={"stride": 2})),
+    "plain_mask": (
+        "alone",
+        "masks up to a third, not a sixth",
+        "plain",
+        _plain(recipe={"widest_mask": 1 / 3}),
+    ),
+    # ablation: taken from the course's network
+    "no_gru": ("ablation", "no GRU", "course", {"encoder": {"cell": "none"}}),
+    "no_shortcut": (
+        "ablation",
+        "no bands pooled beside the states",
+        "course",
+        {"encoder": {"shortcut": False}},
+    ),
+    "no_speeds": ("ablation", "no copies at other speeds", "course", {"recipe": {"speeds": ()}}),
+    "no_masks": ("ablation", "no masks", "course", {"recipe": {"widest_mask": 0}}),
+    "no_crops": ("ablation", "no crops", "course", {"recipe": {"crop": 1.0}}),
+    "no_logarithm": (
+        "ablation",
+        "magnitudes, no logarithm",
+        "course",
+        {"spectrogram": {"compression": "none"}},
+    ),
+    "last_state": (
+        "ablation",
+        "last state, no pooling",
+        "course",
+        {"encoder": {"pooling": "last", "shortcut": False}},
+    ),
+    "few_pairs": ("ablation", "two pairs an utterance, not all", "course", {"objective": {"few_pairs": 1}}),
+    "unshared": (
+        "ablation",
+        "weights not shared",
+        "course",
+        {"encoder": {"towers": 2}, "objective": {"unshared": 1}},
+    ),
+    # features
+    "cepstrum": (
+        "features",
+        "cepstrum as a second view",
+        "course",
+        {"encoder": {"views": ("spectrum", "cepstrum"), "bands": 32}},
+    ),
+    "cepstrum_only": ("features", "cepstrum, no spectrum", "course", {"encoder": {"views": ("cepstrum",)}}),
+    "power": (
+        "features",
+        "power law (0.2) in place of the logarithm",
+        "course",
+        {"spectrogram": {"compression": "power"}},
+    ),
+    "mel": (
+        "features",
+        "80 mel bands",
+        "course",
+        {"spectrogram": {"mel_bands": 80}},
+    ),
+    "fast_frames": (
+        "features",
+        "half the window and hop",
+        "course",
+        {"spectrogram": {"n_fft": 512, "hop_length": 256}},
+    ),
+    "below_6_kHz": ("features", "bins below 6.25 kHz only", "course", {"encoder": {"bins": 400}}),
+    "own_mean": ("features", "own mean spectrum taken away", "course", {"encoder": {"subtract_mean": True}}),
+    # encoder
+    "cnn": ("encoder", "CNN in place of the GRU", "course", {"encoder": {"cell": "cnn"}}),
+    "lstm": ("encoder", "LSTM in place of the GRU", "course", {"encoder": {"cell": "lstm", "units": 80}}),
+    "two_layers": ("encoder", "two GRU layers", "course", {"encoder": {"depth": 2}}),
+    "bidirectional": (
+        "encoder",
+        "bidirectional GRU",
+        "course",
+        {"encoder": {"bidirectional": True, "units": 64}},
+    ),
+    "mean_only": ("encoder", "mean of the states only", "course", {"encoder": {"pooling": "mean"}}),
+    "attention": (
+        "encoder",
+        "attentive statistics",
+        "course",
+        {"encoder": {"pooling": "attentive_statistics"}},
+    ),
+    "full_rate": ("encoder", "GRU at the full frame rate", "course", {"encoder": {"stride": 1}}),
+    # loss
+    "hard_pairs": ("loss", "hardest fifth of negative pairs", "course", {"objective": {"hard_pairs": 1}}),
+    "inner_product": (
+        "loss",
+        "inner product, no unit length",
+        "course",
+        {"objective": {"inner_product": 1}, "encoder": {"unit_length": False}},
+    ),
+    "ge2e": ("loss", "GE2E softmax", "course", {"objective": {"ge2e_softmax": 1}}),
+    "prototypes": ("loss", "angular prototypical", "course", {"objective": {"prototypes": 1}}),
+    "additive_margin": ("loss", "additive-margin softmax", "course", {"objective": {"additive_margin": 1}}),
+    "pairs_prototypes": (
+        "loss",
+        "pairs and angular prototypical",
+        "course",
+        {"objective": {"pairs": 1, "prototypes": 0.3}},
+    ),
+    "pairs_margin": (
+        "loss",
+        "pairs and additive margin",
+        "course",
+        {"objective": {"pairs": 1, "additive_margin": 0.1}},
+    ),
+    # batches
+    "fewer_speakers": (
+        "batches",
+        "10 speakers x 10 utterances",
+        "course",
+        {"recipe": {"batch_speakers": 10, "batch_utterances": 10}},
+    ),
+    "larger": (
+        "batches",
+        "50 speakers x 4, twice the step",
+        "course",
+        {"recipe": {"batch_speakers": 50, "learning_rate": 3e-3}},
+    ),
+    "shorter_training": ("batches", "10 epochs", "course", {"recipe": {"epochs": 10}}),
+    "thirty_epochs": ("batches", "30 epochs", "course", {"recipe": {"epochs": 30}}),
+    "longer_training": ("batches", "40 epochs", "course", {"recipe": {"epochs": 40}}),
+    # augmentation
+    "equalise": ("augmentation", "random microphones", "course", {"augment": {"equalise": {}}}),
+    "equalise_mild": (
+        "augmentation",
+        "mild random microphones",
+        "course",
+        {"augment": {"equalise": {"strength": 2}}},
+    ),
+    "noise": ("augmentation", "noise, 10 to 40 dB", "course", {"augment": {"noise": {}}}),
+    "band_limit": ("augmentation", "random band limits", "course", {"augment": {"band_limit": {}}}),
+    "rooms": ("augmentation", "a copy in random rooms", "course", {"copies": {"rooms": 1}}),
+    "warps": ("augmentation", "warped vocal tracts as speakers", "course", {"copies": {"warps": (0.9, 1.1)}}),
+    # embeddings and scores
+    "three_towers": ("scores", "three networks in one", "course", {"encoder": {"towers": 3}}),
+    "weight_average": ("scores", "weights averaged over 5 epochs", "course", {"average": 5}),
+    "test_crops": ("scores", "embedding of three crops", "course", {"crops": 3}),
+    "lda": ("scores", "LDA on the embeddings", "course", {"backend": "lda"}),
+    "whitening": ("scores", "within-class whitening", "course", {"backend": "whitening"}),
+    "plda": ("scores", "PLDA, as the course scores", "course", {"backend": "plda"}),
+    "plda_channels": (
+        "scores",
+        "PLDA that has heard other microphones",
+        "course",
+        {"backend": "plda", "other_channels": 1},
+    ),
+    "score_norm": ("scores", "adaptive score normalisation", "course", {"backend": "score_norm"}),
+    # learning curve: the number of speakers that each encoder learns from, equally many steps
+    "learners_5": ("speakers", "5 speakers", "course", {"recipe": {"learners": 5, "epochs": 200}}),
+    "learners_10": ("speakers", "10 speakers", "course", {"recipe": {"learners": 10, "epochs": 80}}),
+    "learners_20": ("speakers", "20 speakers", "course", {"recipe": {"learners": 20, "epochs": 40}}),
+    "learners_30": ("speakers", "30 speakers", "course", {"recipe": {"learners": 30, "epochs": 27}}),
+}

@@ -1,0 +1,102 @@
+"""Other microphones, rooms, noises and vocal tracts: what `experiments` varies, and how it disturbs."""
+
+import numpy as np
+from scipy import linalg
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from helpers.augmentation import add_spectrogram_noise, band_limit, equalise, in_room, warp
+from helpers.metrics import cosine_scores
+from helpers.plda import PLDA
+from helpers.training import at_all_speeds
+
+AUGMENTATIONS = {"equalise": equalise, "noise": add_spectrogram_noise, "band_limit": band_limit}
+
+
+def augmentation(settings):
+    """An `augment` of `training.Ingredients`: several by name, with their arguments."""
+
+    def augment(spectrograms, rng):
+        for name, arguments in settings.items():
+            spectrograms = AUGMENTATIONS[name](spectrograms, rng, **arguments)
+        return spectrograms
+
+    return augment
+
+
+def copies(warps=(), rooms=0):
+    """`copies` of `training.Ingredients`: warped vocal tracts as new speakers, rooms as those there are."""
+
+    def make(corpus, speakers, spectrogram, recipe):
+        spectrograms, labels = at_all_speeds(corpus, speakers, spectrogram, recipe)
+        rng, count = np.random.default_rng([recipe.seed, 3]), speakers.max() + 1
+        for factor in warps:
+            spectrograms.append(warp(spectrograms[0], factor))
+            labels = np.append(labels, speakers + (labels.max() // count + 1) * count)
+        for _ in range(rooms):
+            spectrograms.append(spectrogram(in_room(corpus.waveforms, rng)))
+            labels = np.append(labels, speakers)
+        return spectrograms, labels
+
+    return make
+
+
+def lda(learnt, speakers, test):
+    """Cosines after linear discriminant analysis.
+
+    Parameters
+    ----------
+    learnt : float array (utterances, dimensions)
+        Embeddings of the speakers that the encoder learnt from.
+    speakers : int array (utterances,)
+    test : float array (n, dimensions)
+        Of other speakers.
+
+    Returns
+    -------
+    float array (n, n)
+    """
+    projected = (
+        LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(learnt, speakers).transform(test)
+    )
+    return cosine_scores(projected / np.linalg.norm(projected, axis=1, keepdims=True))
+
+
+def whitening(learnt, speakers, test, floor=0.3):
+    """Cosines after the covariance within speakers has been made that of a sphere; as `lda`.
+
+    `floor` of its mean variance is added to the diagonal first.
+
+    Hatch, Kajarekar and Stolcke (2006), "Within-class covariance normalization for SVM-based speaker
+    recognition".
+    """
+    names, index = np.unique(speakers, return_inverse=True)
+    centres = np.stack([learnt[index == i].mean(axis=0) for i in range(len(names))])
+    within = np.cov((learnt - centres[index]).T)
+    within += floor * np.trace(within) / len(within) * np.eye(len(within))
+    mean = learnt.mean(axis=0)
+    white = linalg.solve_triangular(linalg.cholesky(within, lower=True), (test - mean).T, lower=True).T
+    return cosine_scores(white / np.linalg.norm(white, axis=1, keepdims=True))
+
+
+def plda(learnt, speakers, test):
+    """Log likelihood ratios of the two-covariance model, up to a constant, as the course scores; as `lda`."""
+    dimensions, nobody = learnt.shape[1], np.zeros(len(learnt), dtype=bool)
+    return PLDA(1, dimensions).fit(learnt, speakers, [nobody]).scores(test)
+
+
+def score_norm(learnt, speakers, test, nearest=20):
+    """Cosines in standard deviations above those with the likest training speakers, both sides; as `lda`.
+
+    Adaptive symmetric normalisation: Matejka et al. (2017), "Analysis of score normalization in multilingual
+    speaker recognition", section 2.
+    """
+    cohort = np.stack([learnt[speakers == name].mean(axis=0) for name in np.unique(speakers)])
+    cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
+    unit = test / np.linalg.norm(test, axis=1, keepdims=True)
+    likest = np.sort(unit @ cohort.T, axis=1)[:, -nearest:]
+    centre, spread = likest.mean(axis=1), likest.std(axis=1)
+    scores = unit @ unit.T
+    return ((scores - centre[:, None]) / spread[:, None] + (scores - centre) / spread) / 2
+
+
+BACKENDS = {"lda": lda, "whitening": whitening, "plda": plda, "score_norm": score_norm}

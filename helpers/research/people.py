@@ -1,0 +1,117 @@
+"""The model that comes with the course for recordings of people: how it was trained, and on what.
+
+`make people DATA=FOLDER` takes a corpus of people in any layout of `layouts.LAYOUTS`; ours was
+speechocean762. Some speakers are put aside. The others, and the course's synthesised ones beside them, teach
+the course's network with stretches of 2.5 s: in every batch most of them through other microphones, noises
+and narrower bands, and a copy of each in a room of its own. The threshold is that of the people, each scored
+by an encoder that has never heard them. OUT then has corpus (what was converted) and people.keras;
+`helpers.research.robustness` tells its errors.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from helpers import SAMPLE_RATE, InputError, batches, calibration, models, training
+from helpers.data import corpora, synthesis
+from helpers.data.convert import conversion, sampling
+from helpers.features import Spectrogram
+from helpers.research import ingredients as training_ingredients
+from helpers.verifier import Verifier, save_verifier
+
+SECONDS = 2.5
+RECIPE = batches.Recipe(encoders=3, crop=0.5)  # three of five encoders and shorter crops take half the time
+ELSEWHERE = {"equalise": {}, "noise": {}, "band_limit": {}}
+
+
+def joined(corpus, samples):
+    """A corpus of longer utterances: each with the next ones of its speaker, cut to `samples`."""
+    count = -(-samples // corpus.waveforms.shape[1])
+    order = np.argsort(corpus.speakers, kind="stable")
+    own = [order[corpus.speakers[order] == name] for name in np.unique(corpus.speakers)]
+    rows = np.concatenate([np.stack([np.roll(mine, -k) for k in range(count)], axis=1) for mine in own])
+    longer = corpus.waveforms[rows].reshape(len(rows), -1)[:, :samples]
+    return corpus._replace(waveforms=longer, speakers=corpus.speakers[rows[:, 0]], path=None)
+
+
+def together(people, voices):
+    """People and synthesised voices as one corpus; their speakers get numbers of their own."""
+    return corpora.Corpus(
+        f"{people.name} and synthesised speech",
+        np.concatenate([people.waveforms, voices.waveforms]),
+        np.concatenate([people.speakers, people.speakers.max() + 1 + voices.speakers]),
+        None,
+    )
+
+
+def calibrated(verifier, corpus, people, recipe):
+    """A verifier with scores made log likelihood ratios by the first `people` utterances of its corpus alone.
+
+    Two people and a synthesised voice against a real one are not equally hard to tell apart.
+    """
+    voices, speakers = verifier.embed(corpus.waveforms), np.unique(corpus.speakers, return_inverse=True)[1]
+    fold = batches.deal(speakers, recipe.folds, recipe.seed)
+    apart = [(fold == number) & (np.arange(len(fold)) < people) for number in range(recipe.encoders)]
+    scores, labels, *_ = training.held_out_scores(verifier.plda, voices, apart, speakers)
+    scale = models.ScaledCosine(*calibration.calibrate(scores, labels), name="calibration")
+    return Verifier(verifier.encoder, verifier.plda, scale, verifier.spectrogram, 0.0, verifier.facts)
+
+
+def learn(people, voices, recipe, progress_file=None, watched=False):
+    """Train on people and on synthesised voices: a `verifier.Verifier`.
+
+    Parameters
+    ----------
+    people, voices : corpora.Corpus
+        Of utterances that are equally long.
+    recipe : batches.Recipe
+    progress_file, watched
+        As for `training.train`.
+    """
+    corpus = together(people, voices)
+    ingredients = training.Ingredients(
+        augment=training_ingredients.augmentation(ELSEWHERE), copies=training_ingredients.copies(rooms=1)
+    )
+    verifier, _ = training.train(
+        corpus, Spectrogram(), recipe, progress_file, watched, ingredients=ingredients
+    )
+    return calibrated(verifier, corpus, len(people.waveforms), recipe)
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.research.people", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "--data", required=True, metavar="FOLDER", help="a corpus of people in a known layout"
+    )
+    parser.add_argument("--out", required=True, metavar="OUT", help="folder of people.keras")
+    parser.add_argument("--test-speakers", type=int, default=40, help="put aside (default: 40)")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    samples, out = round(SECONDS * SAMPLE_RATE), Path(options.out)
+    try:
+        settings = sampling.Settings(
+            test_speakers=options.test_speakers, train_samples=samples, test_samples=samples, everything=True
+        )
+        recipe = replace(RECIPE, seed=options.seed, epochs=options.epochs)
+        people = corpora.load_course(conversion.convert(options.data, out / "corpus", settings))[0]
+        voices = joined(corpora.load_course(synthesis.embedded_corpus())[0], samples)
+        progress = out / "people.progress.npz"
+        verifier = learn(people, voices, recipe, progress, watched=sys.stderr.isatty())
+        save_verifier(verifier, out / "people.keras")
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    facts = verifier.facts
+    print(f"{out / 'people.keras'}: {facts['speakers_train']} speakers of {facts['corpus']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Recordings spoilt on purpose, as phones, rooms and hurry spoil them, and what that costs a verifier.
+
+`python -m helpers.research.robustness --data FOLDER` counts the errors on recordings of real people, and how
+often `helpers.verify` is right with three recordings enrolled.
+"""
+
+import argparse
+import sys
+
+import numpy as np
+
+from helpers import InputError, verify
+from helpers.data import course
+from helpers.evaluation.robustness import cost
+from helpers.verifier import load_verifier
+
+
+def decisions(verifier, waveforms, speakers, enrolled=3, seed=0):
+    """How often `verify.listen` is right: a speaker's first utterances enrolled, the next of theirs verified,
+    and one of another speaker, drawn at random.
+
+    Parameters
+    ----------
+    verifier, waveforms, speakers, seed
+        As for `cost`; speakers with fewer than `enrolled` + 1 utterances are passed over.
+    enrolled : int
+
+    Returns
+    -------
+    dict
+        `same` and `other`: pairs of how many were decided rightly, and of how many; `refused`: how many were
+        not decided.
+    """
+    rng, names = np.random.default_rng(seed), [f"recording {number}" for number in range(enrolled + 1)]
+    rows = {name: np.flatnonzero(speakers == name) for name in np.unique(speakers)}
+    rows = {name: mine[: enrolled + 1] for name, mine in rows.items() if len(mine) > enrolled}
+    found = {"same": [], "other": []}
+    for name, mine in rows.items():
+        stranger = rng.choice([other for other in rows if other != name])
+        for kind, last in (("same", mine[-1]), ("other", rows[stranger][-1])):
+            try:
+                answer = verify.listen(verifier, names, [waveforms[row] for row in (*mine[:-1], last)])
+            except InputError:
+                continue
+            found[kind].append(verify.decided(answer)["same"] == (kind == "same"))
+    counted = {kind: (sum(each), len(each)) for kind, each in found.items()}
+    return counted | {"refused": 2 * len(rows) - sum(count for _, count in counted.values())}
+
+
+def drawn(found, speakers, each, seed=0):
+    """Some speakers of recordings, drawn at random, with so many recordings each: `corpora.Recordings`."""
+    names, counts = np.unique(found.labels, return_counts=True)
+    names = np.random.default_rng(seed).permutation(names[counts >= each])[:speakers]
+    rows = np.concatenate([np.flatnonzero(found.labels == name)[:each] for name in names])
+    return found.select(np.isin(np.arange(len(found.labels)), rows))
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.research.robustness", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--data", default="", help="folder with utterances.csv, or with trs.pkl and tes.pkl")
+    parser.add_argument("--model", default="", help="a saved model (default: that of helpers.verify)")
+    parser.add_argument("--speakers", type=int, default=40, help="speakers drawn (default: 40)")
+    parser.add_argument("--each", type=int, default=6, help="recordings of each (default: 6)")
+    options = parser.parse_args(arguments)
+    try:
+        verifier = load_verifier(options.model or verify.find_model())
+        train, test = course.load_speech(options.data, test_speakers=0)
+        chosen = drawn(test if len(test.labels) else train, options.speakers, options.each)
+        table = cost(verifier, chosen.waveforms, chosen.labels)
+        found = decisions(verifier, chosen.waveforms, chosen.labels)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{len(chosen.labels)} recordings of {len(set(chosen.labels))} speakers, {chosen.name}, in %")
+    print((100 * table).round(1).to_string())
+    for kind in ("same", "other"):
+        right, count = found[kind]
+        print(f"three enrolled, {kind} person verified: {right} of {count} decided rightly")
+    print(f"not decided: {found['refused']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The index of voices: who is nearest, and who is nobody known."""

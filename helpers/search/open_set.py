@@ -1,0 +1,187 @@
+"""Who is it, among the voices that are known, or nobody: identification by nearest neighbours."""
+
+import numpy as np
+from scipy.special import comb
+
+from helpers import InputError
+
+
+def vote(rows, speakers):
+    """The k-nearest-neighbour rule: the speaker of most neighbours; of equally many, that of the nearest.
+
+    Cover and Hart (1967), "Nearest neighbor pattern classification", IEEE Transactions on Information
+    Theory 13(1).
+
+    Parameters
+    ----------
+    rows : int array (queries, k)
+        Neighbours, the nearest first.
+    speakers : array (n,)
+        Whose each row is.
+
+    Returns
+    -------
+    array (queries,)
+    """
+    near = np.asarray(speakers)[rows]
+    votes = (near[:, :, None] == near[:, None, :]).sum(axis=2)
+    return near[np.arange(len(near)), np.argmax(votes, axis=1)]  # the first of the largest
+
+
+def without_itself(matrix):
+    """Scores (n, n) with those of each utterance with itself at minus infinity: it is no answer to itself."""
+    matrix = np.array(matrix, dtype=float)
+    np.fill_diagonal(matrix, -np.inf)
+    return matrix
+
+
+def named_by_others(matrix, speakers, k=1):
+    """Each utterance identified by its k nearest among all others, as `vote`: leave-one-out.
+
+    Parameters
+    ----------
+    matrix : float array (n, n)
+        Scores of utterances with one another; the diagonal has no say.
+    speakers : array (n,)
+    k : int
+
+    Returns
+    -------
+    array (n,)
+        The speaker that each is taken for.
+    """
+    nearest = np.argsort(-without_itself(matrix), axis=1, kind="stable")
+    return vote(nearest[:, :k], speakers)
+
+
+def held_out_galleries(compare, voices, held_out, speakers):
+    """For each fold, the scores of its utterances by the encoder that never heard their speakers.
+
+    Parameters
+    ----------
+    compare : callable (voices, encoder number) -> float array (n, n)
+        Such as ``lambda voices, encoder: plda.scores(voices, encoder=encoder)``.
+    voices : float array (utterances, encoders * dimensions)
+    held_out : list of bool arrays (utterances,)
+        The utterances of the speakers that each encoder did not learn from.
+    speakers : int array (utterances,)
+
+    Returns
+    -------
+    list of tuple of float array (n, n) and int array (n,)
+    """
+    return [(compare(voices[apart], number), speakers[apart]) for number, apart in enumerate(held_out)]
+
+
+def best_by_speaker(scores, speakers, k=1):
+    """The score of each query with each speaker: the mean of the k best with the speaker's utterances.
+
+    Parameters
+    ----------
+    scores : float array (queries, n)
+        Minus infinity where an utterance is no answer to a query; at least one is for each speaker.
+    speakers : array (n,)
+    k : int
+        Of a speaker with fewer utterances, all count.
+
+    Returns
+    -------
+    float array (queries, speakers)
+        Speakers in the order of `np.unique`.
+    """
+    names, speakers = np.unique(speakers), np.asarray(speakers)
+    best = [-np.sort(-scores[:, speakers == name], axis=1)[:, :k] for name in names]
+    return np.stack([np.mean(each, axis=1, where=np.isfinite(each)) for each in best], axis=1)
+
+
+def strangers_scores(matrix, speakers, k=1):
+    """What strangers score: each utterance with each speaker other than its own, as `best_by_speaker`.
+
+    Parameters
+    ----------
+    matrix : float array (n, n)
+        Scores of utterances with one another.
+    speakers : array (n,)
+    k : int
+
+    Returns
+    -------
+    float array (n, speakers - 1)
+    """
+    others = np.asarray(speakers)[:, None] != np.unique(speakers)
+    return best_by_speaker(np.asarray(matrix), speakers, k)[others].reshape(len(others), -1)
+
+
+def members_answers(matrix, speakers, k=1):
+    """What members get: whether each utterance's best speaker, itself left out, is its own; and the score.
+
+    Parameters
+    ----------
+    matrix, speakers, k
+        As for `strangers_scores`; each speaker has two utterances or more.
+
+    Returns
+    -------
+    right : bool array (n,)
+    scores : float array (n,)
+        Of the best speaker.
+    """
+    best = best_by_speaker(without_itself(matrix), speakers, k)
+    return np.unique(speakers)[best.argmax(axis=1)] == speakers, best.max(axis=1)
+
+
+def single_rate(rate, known):
+    """The rate at which a stranger may pass for *one* speaker so that 1 - (1 - p)^known is `rate`."""
+    return 1 - (1 - rate) ** (1 / known)
+
+
+def open_set_threshold(strangers, known, rate=0.05):
+    """The score from which on the nearest speaker is believed, for a gallery of so many known speakers.
+
+    A stranger has as many chances as there are speakers: 1 - (1 - p)^known where p is the rate for one, if
+    the chances are independent. So p is set by the size of the gallery, and the threshold is the score that
+    a share p of impostors reaches.
+
+    Parameters
+    ----------
+    strangers : float array (utterances, speakers)
+        As `strangers_scores`, of training speakers whom the encoder did not learn from.
+    known : int
+        Speakers in the gallery.
+    rate : float
+        Share of strangers who may be given a name.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InputError
+        When there are too few scores to tell so rare an event.
+    """
+    single = single_rate(rate, known)
+    if single * np.size(strangers) < 1:
+        found = f"{np.size(strangers)} impostor scores for a rate of 1 in {1 / single:.0f}"
+        raise InputError(f"{found}; expected more training speakers, fewer known ones, or a higher rate")
+    return float(np.quantile(strangers, 1 - single, method="higher"))
+
+
+def passing(strangers, threshold, known):
+    """The chance of each stranger's utterance to be given a name by a gallery of so many speakers.
+
+    Of its M scores with one speaker each, m reach the threshold. Of `known` speakers drawn at random out of
+    M, at least one is among the m with the chance 1 - C(M - m, known) / C(M, known).
+
+    Parameters
+    ----------
+    strangers : float array (utterances, M)
+    threshold : float
+    known : int
+
+    Returns
+    -------
+    float array (utterances,)
+    """
+    total, above = strangers.shape[1], (strangers >= threshold).sum(axis=1)
+    return 1 - comb(total - above, known) / comb(total, known)

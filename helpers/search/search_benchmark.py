@@ -1,0 +1,112 @@
+"""Searching a large collection of voices: what an approximate search saves, and what it misses."""
+
+import io
+import time
+
+import numpy as np
+import pandas as pd
+
+
+def invented_voices(voices, speakers, count, each=10, seed=0):
+    """Voices of people who do not exist, for a collection larger than any at hand: `(count, dimensions)`.
+
+    Speakers' centres and the scatter around them are drawn from normal distributions with the covariances of
+    those at hand, `each` voices a speaker, and brought to length 1. They test a search, not a voice.
+
+    Parameters
+    ----------
+    voices : float array (utterances, dimensions)
+    speakers : array (utterances,)
+    count, each, seed : int
+
+    Returns
+    -------
+    float32 array (count, dimensions)
+    """
+    names, index = np.unique(speakers, return_inverse=True)
+    centres = np.stack([voices[index == i].mean(axis=0) for i in range(len(names))])
+    between, within = _root(centres), _root(voices - centres[index])
+    rng, found = np.random.default_rng(seed), np.empty((count, voices.shape[1]), np.float32)
+    for start in range(0, count, 1000 * each):
+        block = found[start : start + 1000 * each]
+        people = rng.normal(size=(-(-len(block) // each), len(between))) @ between + centres.mean(axis=0)
+        block[:] = np.repeat(people, each, axis=0)[: len(block)]
+        block += rng.normal(size=(len(block), len(within))) @ within
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+    return found
+
+
+def _root(rows):
+    """A matrix R (k, dimensions) with R'R the covariance of rows (n, dimensions)."""
+    _, values, axes = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    return values[:, None] * axes / np.sqrt(len(rows) - 1)
+
+
+def recall(found, true):
+    """Share of the true neighbours, rows (queries, k), that were found."""
+    return float(np.mean([np.isin(ours, theirs).mean() for ours, theirs in zip(true, found, strict=True)]))
+
+
+def measured(search, voices, k=10, repeats=3):
+    """A search of voices one by one and all at once: rows found (queries, k), milliseconds a query.
+
+    One by one it is the median over the queries, all at once over the repeats: what else the machine does in
+    between hardly counts.
+    """
+    alone = [_seconds(search, voices[row : row + 1], k)[1] for row in range(len(voices))]
+    found, together = zip(*(_seconds(search, voices, k) for _ in range(repeats)), strict=True)
+    return found[0].rows, 1000 * np.median(alone), 1000 * np.median(together) / len(voices)
+
+
+def _seconds(search, voices, k):
+    started = time.perf_counter()
+    return search(voices, k), time.perf_counter() - started
+
+
+class Counter(io.RawIOBase):
+    """A file that only counts its bytes."""
+
+    def __init__(self):
+        self.bytes = 0
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        self.bytes += len(data)
+        return len(data)
+
+
+def compare_searches(index, voices, breadths, build_seconds, k=10):
+    """Exact and approximate search of one index side by side.
+
+    Parameters
+    ----------
+    index : voice_index.VoiceIndex
+        With its graph.
+    voices : float array (queries, dimensions)
+    breadths : sequence of int
+        Of `VoiceIndex.search_graph`.
+    build_seconds : float
+        That the graph took to build.
+    k : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per search: `recall`, milliseconds a query `alone` and `together` with the others, `megabytes`
+        that the search reads in memory, seconds to `build`.
+    """
+    graph = Counter()
+    index.graph.save(graph)
+    true, alone, together = measured(index.search, voices, k)
+    rows = [("exact", 0, 1.0, alone, together, index.places.nbytes / 1e6, 0.0)]
+    for breadth in breadths:
+        found, alone, together = measured(
+            lambda voices, k, breadth=breadth: index.search_graph(voices, k, breadth), voices, k
+        )
+        rows.append(
+            ("graph", breadth, recall(found, true), alone, together, graph.bytes / 1e6, build_seconds)
+        )
+    columns = ["search", "breadth", "recall", "alone", "together", "megabytes", "build"]
+    return pd.DataFrame(rows, columns=columns)

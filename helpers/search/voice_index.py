@@ -1,0 +1,317 @@
+"""A card index of voices: embeddings on disk with a table of whose they are, searched for the nearest."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import voyager
+from tqdm.auto import tqdm
+
+from helpers import InputError, first_line
+from helpers.files import replacing
+from helpers.search.plda_distance import by_plda
+from helpers.verifier import model_digest
+
+FORMAT = "siamese-voices index 1"
+PARTS = ("voices", "ids", "places", "half_squares")  # arrays with a row per voice
+CHUNK = 10_000  # voices at a time, where all at once would take twice the memory
+BLOCK = 2**24  # scores at a time
+
+
+class Neighbours(NamedTuple):
+    """The k nearest of each voice asked for, nearest first: rows of the index and scores, (queries, k)."""
+
+    rows: np.ndarray
+    scores: np.ndarray
+
+
+class VoiceIndex:
+    """Voices with a table of whose they are, to be searched, added to, taken from, and kept on disk.
+
+    Parameters
+    ----------
+    voices : float array (n, dimensions)
+        Embeddings of one model.
+    table : pandas.DataFrame
+        A row per voice; its column `speaker` says whose it is, others perhaps in which file. Kept as text.
+    verifier : verifier.Verifier
+        The model: its digest and features are kept, and its log likelihood ratio compares.
+    comparison : Comparison, optional
+        Compares otherwise.
+
+    Raises
+    ------
+    InputError
+        When voices and table are not of one length, a voice is not of the model's dimensions or not finite,
+        or the table has no column `speaker`.
+    """
+
+    def __init__(self, voices, table, verifier, comparison=None):
+        self.comparison = comparison = comparison or by_plda(verifier)
+        self.model, self.features = model_digest(verifier), verifier.spectrogram.to_dict()
+        self.voices, self.table = self._checked(voices, table)
+        self.ids, self.next_id = np.arange(len(self)), len(self)  # a voice keeps its number when others go
+        self.places, self.half_squares = self._placed(self.voices)
+        self.graph = None
+
+    def __len__(self):
+        return len(self.voices)
+
+    @property
+    def speakers(self):
+        """Whose the voices are (n,)."""
+        return self.table["speaker"].to_numpy(dtype=str)
+
+    def _checked(self, voices, table):
+        voices, dimensions = np.asarray(voices, dtype=np.float32), len(self.comparison.mean)
+        if voices.shape != (len(table), dimensions) or not len(table):
+            found = f"voices {voices.shape} and a table of {len(table)} rows"
+            raise InputError(
+                f"{found}; expected {dimensions} numbers a voice, and a row of the table for each"
+            )
+        if not np.isfinite(voices).all():
+            raise InputError("some voices are not finite numbers; expected embeddings")
+        if "speaker" not in table:
+            raise InputError(f"a table with the columns {', '.join(table)}; expected one named speaker")
+        return voices, table.fillna("").astype(str).reset_index(drop=True)
+
+    def _placed(self, voices):
+        """Places of voices, and half their squares; in chunks, as doubles of a million are gigabytes."""
+        chunks = [voices[start : start + CHUNK] for start in range(0, len(voices), CHUNK)]
+        places = np.concatenate([self.comparison.places(chunk) for chunk in chunks])
+        return places, np.einsum("nr,nr->n", places, places) / 2
+
+    def add(self, voices, table):
+        """Add voices with their rows of the table; columns that either lacks are left empty."""
+        voices, table = self._checked(voices, table)
+        ids, placed = self.next_id + np.arange(len(voices)), self._placed(voices)
+        if self.graph is not None:
+            self.graph.add_items(placed[0], ids=ids.tolist(), num_threads=1)
+        self.next_id += len(voices)
+        self.table = pd.concat([self.table, table], ignore_index=True).fillna("")
+        for name, new in zip(PARTS, (voices, ids, *placed), strict=True):
+            setattr(self, name, np.concatenate([getattr(self, name), new]))
+
+    def remove(self, chosen):
+        """Take out the voices that a bool array (n,) chooses, all of one speaker for example.
+
+        Raises
+        ------
+        InputError
+            When it chooses none, or all: an index holds at least one voice.
+        """
+        chosen = np.asarray(chosen)
+        if chosen.shape != (len(self),) or chosen.dtype != bool or not 0 < chosen.sum() < len(self):
+            found = f"{chosen.sum()} of {len(self)} voices are chosen for removal"
+            raise InputError(f"{found}; expected at least one to go and one to stay")
+        if self.graph is not None:
+            for each in self.ids[chosen].tolist():
+                self.graph.mark_deleted(each)
+        self.table = self.table[~chosen].reset_index(drop=True)
+        for name in PARTS:
+            setattr(self, name, getattr(self, name)[~chosen])
+
+    # ---- searching ---------------------------------------------------------------------------------------
+
+    def search(self, voices, k=10, without=None):
+        """The k nearest of each voice, exactly: its scores with all, by a matrix product.
+
+        Parameters
+        ----------
+        voices : float array (queries, dimensions)
+        k : int
+            At most as many as there are.
+        without : int array (queries,), optional
+            A row of the index for each query that is no answer to it: the query itself.
+
+        Returns
+        -------
+        Neighbours
+        """
+        aims, offsets = self.comparison.aims(voices)
+        k, block, found = min(k, len(self)), max(1, BLOCK // len(self)), []
+        for start in range(0, len(aims), block):
+            scores = aims[start : start + block] @ self.places.T - self.half_squares
+            if without is not None:
+                scores[np.arange(len(scores)), without[start : start + block]] = -np.inf
+            best = np.argpartition(scores, -k)[:, -k:]
+            found.append((best, np.take_along_axis(scores, best, axis=1)))
+        rows, scores = (np.concatenate(part) for part in zip(*found, strict=True))
+        return _sorted(rows, scores + offsets[:, None])
+
+    def connect(self, links=16, breadth=100, watched=False):
+        """Build the graph for approximate search, a hierarchical navigable small world (HNSW).
+
+        Each voice is linked to some near it; a search walks along the links towards the aim. Malkov and
+        Yashunin (2020), "Efficient and robust approximate nearest neighbor search using hierarchical
+        navigable small world graphs", IEEE TPAMI 42(4). Equal voices give equal graphs.
+
+        Parameters
+        ----------
+        links : int
+            Of a voice on each level (M in the paper); more find better and take more memory.
+        breadth : int
+            Candidates kept in mind while a voice is put in its place (efConstruction).
+        watched : bool
+            Show a progress bar.
+        """
+        self.graph = voyager.Index(
+            voyager.Space.Euclidean, self.places.shape[1], M=links, ef_construction=breadth,
+            max_elements=len(self),
+        )  # fmt: skip
+        for start in tqdm(range(0, len(self), CHUNK), unit="10,000 voices", disable=not watched):
+            ids = self.ids[start : start + CHUNK].tolist()
+            self.graph.add_items(self.places[start : start + CHUNK], ids=ids, num_threads=1)
+        return self
+
+    def search_graph(self, voices, k=10, breadth=64):
+        """The k nearest of each voice, nearly: by walking the graph, which `connect` builds.
+
+        Parameters
+        ----------
+        voices : float array (queries, dimensions)
+        k : int
+        breadth : int
+            Candidates kept in mind on the walk (ef): more find more of the true neighbours, more slowly.
+
+        Returns
+        -------
+        Neighbours
+            With exact scores; found by `search` where the walk meets fewer than k.
+        """
+        if self.graph is None:
+            raise InputError("the index has no graph to search; build it with connect()")
+        aims, offsets = self.comparison.aims(voices)
+        k = min(k, len(self))
+        try:
+            ids, _ = self.graph.query(aims, k, num_threads=1, query_ef=max(breadth, k))
+        except voyager.RecallError:  # too many of those met on the walk are gone
+            return self.search(voices, k)
+        rows = np.searchsorted(self.ids, np.reshape(ids, (len(aims), k)).astype(np.int64))
+        scores = np.einsum("qr,qkr->qk", aims, self.places[rows]) - self.half_squares[rows]
+        return _sorted(rows, scores + offsets[:, None])
+
+    # ---- on disk -----------------------------------------------------------------------------------------
+
+    def save(self, path):
+        """Keep the index, its graph too where it has one, in one ZIP file, whole or not at all.
+
+        Raises
+        ------
+        InputError
+            When it cannot be written; an earlier file at `path` stays.
+        """
+        about = {"format": FORMAT, "model": self.model, "features": self.features}
+        about |= {"next_id": self.next_id, "linked": _linked(self.graph)}
+        with replacing(path) as part, zipfile.ZipFile(part, "w") as archive:
+            archive.writestr("about.json", json.dumps(about, indent=1))
+            archive.writestr("table.csv", self.table.to_csv(index=False))
+            for name, array in (("voices", self.voices), ("ids", self.ids)):
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
+            if self.graph is not None:
+                with archive.open("graph.voyager", "w", force_zip64=True) as file:
+                    self.graph.save(file)
+
+    @classmethod
+    def load(cls, path, verifier):
+        """Load an index that `save` has written, for use with the model that made its voices.
+
+        Parameters
+        ----------
+        path : path
+            Its graph is read by native code: take an index only from whom you would take a program.
+        verifier : verifier.Verifier
+
+        Raises
+        ------
+        InputError
+            When the file is missing, damaged, no index, of another model or other features, or its parts are
+            not of one length.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path} does not exist; notebook 09 makes an index, as does VoiceIndex.save")
+        try:
+            with zipfile.ZipFile(path) as archive:
+                about, parts = _read(archive)
+                if about["format"] != FORMAT:
+                    raise InputError(f"its format is {about['format']!r}")
+        except Exception as error:  # a damaged archive surfaces as any kind of exception
+            reason = first_line(type(error).__name__, error)[:100]
+            raise InputError(f"{path.name} is no whole index of voices ({reason}); build it anew") from error
+        _check_origin(path.name, about, verifier)
+        try:
+            index = cls(parts["voices"], parts["table"], verifier)
+        except InputError as error:
+            raise InputError(f"{path.name} has {error}; build it anew") from None
+        index.ids, index.graph, index.next_id = parts["ids"], parts["graph"], about["next_id"]
+        if len(index) != len(index.ids) or _linked(index.graph) != about["linked"]:
+            found = (
+                f"{len(index)} voices, {len(index.ids)} numbers of voices and {_linked(index.graph)} linked"
+            )
+            raise InputError(f"{path.name} has {found}: parts of different indexes; build it anew")
+        return index
+
+
+def _linked(graph):
+    """Voices in a graph, those marked as gone included."""
+    return 0 if graph is None else graph.num_elements
+
+
+def _read(archive):
+    saved, parts = json.loads(archive.read("about.json")), {"graph": None}
+    about = {name: saved[name] for name in ("format", "model", "features", "next_id", "linked")}
+    parts["table"] = pd.read_csv(archive.open("table.csv"), dtype=str, keep_default_na=False)
+    for name in ("voices", "ids"):
+        with archive.open(f"{name}.npy") as file:
+            parts[name] = np.lib.format.read_array(file, allow_pickle=False)
+    if "graph.voyager" in archive.namelist():
+        with archive.open("graph.voyager") as file:
+            parts["graph"] = voyager.Index.load(file)
+    return about, parts
+
+
+def _check_origin(name, about, verifier):
+    ours, theirs = verifier.spectrogram.to_dict(), about["features"]
+    if theirs != ours:
+        unlike = [f"{k}={theirs.get(k)} (the model has {v})" for k, v in ours.items() if theirs.get(k) != v]
+        raise InputError(f"{name} was built with other features: {', '.join(unlike)}; build it anew")
+    if about["model"] != model_digest(verifier):
+        found = f"{about['model']} (this one is {model_digest(verifier)})"
+        raise InputError(f"{name} was built with another model, {found}; build it anew with this model")
+
+
+def _sorted(rows, scores):
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return Neighbours(*(np.take_along_axis(each, order, axis=1) for each in (rows, scores)))
+
+
+TOLD = ("gender", "age", "words")  # columns of a corpus's table that a card repeats
+
+
+def cards_of(recordings, part):
+    """A table for `voice_index.VoiceIndex`: whose each recording is, and where it can be found again.
+
+    Parameters
+    ----------
+    recordings : corpora.Recordings
+        Labels are speakers, numbered.
+    part : str
+        Name of the pickle in the course's format, ``tes`` for one: its speakers have no names of their own.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns `speaker`, `file`, `row` (in the part), and `gender`, `age`, `words` where they are known.
+    """
+    table, rows = recordings.table, np.arange(len(recordings.labels))
+    if "path" in table:
+        cards = pd.DataFrame({"speaker": table["speaker"], "file": table["path"], "row": rows})
+    else:
+        names = [f"{part} {label:02d}" for label in recordings.labels]
+        cards = pd.DataFrame({"speaker": names, "file": f"{part}.pkl", "row": rows})
+    return cards.assign(**{name: table[name].to_numpy() for name in TOLD if name in table})

@@ -1,0 +1,1 @@
+"""Other systems than the Siamese GRU, and the baselines."""

@@ -1,0 +1,253 @@
+"""GE2E: the recurrent encoder of Wan et al. (2018), for text-dependent and text-independent verification.
+
+Throughout, `mels` is a list of float arrays (frames, bands), one a recording, of any length.
+"""
+
+import time
+
+import keras
+import numpy as np
+from keras import layers, ops
+from tqdm.auto import tqdm
+
+from helpers import InputError
+from helpers.augmentation import at_speed
+from helpers.batches import SpeakerBatches
+from helpers.models import ScaledCosine, standardisation
+
+
+@keras.saving.register_keras_serializable("siamese_voices")
+class ProjectedLSTMCell(layers.Layer):
+    """An LSTM cell whose output is projected to fewer numbers, which are what recurs.
+
+    Sak, Senior and Beaufays (2014), "Long short-term memory based recurrent neural network architectures for
+    large scale acoustic modeling", equations 1 to 7, without peepholes; forget gates begin at a bias of 1.
+
+    Parameters
+    ----------
+    units, projection : int
+        Width of the cell's memory and of its output.
+    """
+
+    def __init__(self, units, projection, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.projection = units, projection
+        self.state_size, self.output_size = [projection, units], projection
+
+    def build(self, shape):
+        gates = 4 * self.units
+        self.kernel = self.add_weight((shape[-1], gates), name="kernel")
+        self.recurrent = self.add_weight((self.projection, gates), name="recurrent", initializer="orthogonal")
+        self.bias = self.add_weight((gates,), name="bias", initializer="zeros")
+        self.project = self.add_weight((self.units, self.projection), name="project")
+        start = np.zeros(gates, dtype="float32")
+        start[self.units : 2 * self.units] = 1
+        self.bias.assign(start)
+
+    def call(self, inputs, states):
+        output, memory = states
+        gates = ops.matmul(inputs, self.kernel) + ops.matmul(output, self.recurrent) + self.bias
+        enter, forget, new, leave = ops.split(gates, 4, axis=-1)
+        memory = ops.sigmoid(forget) * memory + ops.sigmoid(enter) * ops.tanh(new)
+        output = ops.matmul(ops.sigmoid(leave) * ops.tanh(memory), self.project)
+        return output, [output, memory]
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units, "projection": self.projection}
+
+
+def lstm_encoder(spectrograms, units=128, projection=64, depth=3):
+    """Layers of projected LSTMs; the last frame's output, to length 1, is the voice.
+
+    With 40 mel bands and the defaults it has 210,432 trainable weights: 61,952 in the first layer and 74,240
+    in each of the others; 210,434 with the similarity's w and b (`models.ScaledCosine`). Wan et al. (2018),
+    "Generalized end-to-end loss for speaker verification", section 3.
+
+    Parameters
+    ----------
+    spectrograms : float array (utterances, frames, bands)
+        Training data: each band is standardised with its mean and variance there.
+    units, projection, depth : int
+
+    Returns
+    -------
+    keras.Model
+        `(batch, frames, bands)` to embeddings `(batch, projection)` of length 1.
+    """
+    inputs = keras.Input((None, spectrograms.shape[-1]), name="mel_spectrogram")
+    x = standardisation(spectrograms)(inputs)
+    for number in range(1, depth + 1):
+        cell = ProjectedLSTMCell(units, projection)
+        x = layers.RNN(cell, return_sequences=number < depth, name=f"lstm_{number}")(x)
+    return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="ge2e")
+
+
+def log_mels(waveforms, spectrogram, speed=1.0):
+    """Spectrograms of waveforms of any length, played at another speed if asked for: `mels`.
+
+    Parameters
+    ----------
+    waveforms : list of float arrays (samples,)
+    spectrogram : features.Spectrogram
+    speed : float
+        As for `augmentation.at_speed`.
+    """
+    return [spectrogram(at_speed(wave[None], speed) if speed != 1 else wave[None])[0] for wave in waveforms]
+
+
+def lengthened(mel, frames):
+    """A spectrogram (n, bands) that is too short, repeated to so many frames; a longer one as it is."""
+    return np.resize(mel, (frames, mel.shape[1])) if len(mel) < frames else mel
+
+
+def embed(encoder, mels, frames):
+    """Voices `(recordings, dimensions)` of length 1: the mean over sliding windows that overlap by half.
+
+    Wan et al. (2018), section 2.2: each window's embedding has length 1, and so has their mean in the end.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+    mels : list of float arrays
+    frames : int
+        In a window; a shorter recording is repeated to fill one.
+    """
+    windows, counts = [], []
+    for mel in mels:
+        mel = lengthened(mel, frames)
+        starts = np.unique(np.append(np.arange(0, len(mel) - frames, max(1, frames // 2)), len(mel) - frames))
+        windows += [mel[start : start + frames] for start in starts]
+        counts.append(len(starts))
+    voices = encoder.predict(np.stack(windows), batch_size=256, verbose=0)
+    sums = np.add.reduceat(voices, np.cumsum([0, *counts[:-1]]))
+    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+
+
+def training_model(encoder, recipe, contrast=False):
+    """A batch of P x K spectrograms to its similarity matrix `(P K, P)`, compiled with the paper's loss.
+
+    Parameters
+    ----------
+    encoder : keras.Model
+    recipe : batches.Recipe
+    contrast : bool
+        Contrast loss in place of softmax loss.
+    """
+    cosines = CentroidCosines(recipe.batch_utterances)(encoder.output)
+    similarity = ScaledCosine(name="similarity")(cosines)
+    model = keras.Model(encoder.input, similarity)
+    return model, GE2ELoss(recipe.batch_utterances, contrast)
+
+
+def optimiser(kind, rate, steps):
+    """Stochastic gradient descent as in the paper, or Adam; gradients clipped at a norm of 3.
+
+    Parameters
+    ----------
+    kind : {"sgd", "adam"}
+        "sgd" halves the rate three times on its way (the paper: every 30 million steps), "adam" lets it fall
+        to zero along a cosine.
+    rate : float
+        At the start.
+    steps : int
+    """
+    schedules = keras.optimizers.schedules
+    if kind == "sgd":
+        halving = schedules.ExponentialDecay(rate, max(1, steps // 4), 0.5, staircase=True)
+        return keras.optimizers.SGD(halving, global_clipnorm=3.0)
+    if kind == "adam":
+        return keras.optimizers.Adam(schedules.CosineDecay(rate, steps), global_clipnorm=3.0)
+    raise InputError(f"optimiser is {kind!r}; expected 'sgd' or 'adam'")
+
+
+def train(mels, speakers, recipe, frames, contrast=False, kind="adam", start=None, watched=False):
+    """Train an encoder with the generalised end-to-end loss.
+
+    Parameters
+    ----------
+    mels : list of float arrays
+    speakers : int array (recordings,)
+    recipe : batches.Recipe
+        Its `epochs`, `learning_rate`, `batch_speakers` (N in the paper), `batch_utterances` (M),
+        `widest_mask` and `seed` count.
+    frames : int
+        Length of the random stretches that are learnt from.
+    contrast, kind
+        As for `training_model` and `optimiser`.
+    start : keras.Model, optional
+        A trained encoder to begin with, which stays as it is; a new one by default.
+    watched : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    encoder : keras.Model
+    facts : dict
+        `loss` of each epoch, `w` and `b` of the similarity at the end, `parameters`, `train_seconds`.
+
+    Raises
+    ------
+    InputError
+        As `batches.SpeakerBatches` and `optimiser`.
+    """
+    started = time.perf_counter()
+    keras.utils.set_random_seed(recipe.seed)
+    mels = [lengthened(mel, frames) for mel in mels]
+    batches = SpeakerBatches(mels, speakers, recipe, frames=frames)
+    encoder = lstm_encoder(np.stack([mel[:frames] for mel in mels]))
+    if start is not None:
+        encoder.set_weights(start.get_weights())
+    model, loss = training_model(encoder, recipe, contrast)
+    model.compile(optimiser(kind, recipe.learning_rate, recipe.epochs * batches.steps), loss)
+    history = []
+    for number in tqdm(range(recipe.epochs), unit="epoch", disable=not watched):
+        crops, labels = batches.epoch(number)
+        fitted = model.fit(crops, labels, batch_size=batches.size, shuffle=False, verbose=0)
+        history.append(fitted.history["loss"][0])
+    w, b = (float(ops.convert_to_numpy(weight)) for weight in model.get_layer("similarity").weights)
+    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    seconds = time.perf_counter() - started
+    return encoder, {"loss": history, "w": w, "b": b, "parameters": parameters, "train_seconds": seconds}
+
+
+class CentroidCosines(layers.Layer):
+    """Cosines of each utterance of a P x K batch with each speaker's centroid, its own leaving it out.
+
+    Embeddings `(P K, d)`, speaker by speaker, to `(P K, P)`. Wan et al. (2018), equations 8 and 9.
+    """
+
+    def __init__(self, utterances, **kwargs):
+        super().__init__(**kwargs)
+        self.utterances = utterances
+
+    def call(self, embeddings):
+        grouped = ops.reshape(embeddings, (-1, self.utterances, embeddings.shape[-1]))
+        total = ops.sum(grouped, axis=1)
+        others = ops.reshape(total[:, None] - grouped, ops.shape(embeddings))
+        speakers = ops.shape(total)[0]
+        own = ops.repeat(ops.eye(speakers), self.utterances, axis=0)
+        cosine = ops.matmul(embeddings, ops.transpose(ops.normalize(total, axis=-1)))
+        left_out = ops.sum(embeddings * ops.normalize(others, axis=-1), axis=-1, keepdims=True)
+        return own * left_out + (1 - own) * cosine
+
+    def get_config(self):
+        return super().get_config() | {"utterances": self.utterances}
+
+    def compute_output_shape(self, shape):
+        return (shape[0], None)
+
+
+class GE2ELoss(keras.losses.Loss):
+    """Softmax or contrast loss over an utterance's logits with all centroids. Wan et al. (2018), eq. 6, 7."""
+
+    def __init__(self, utterances, contrast=False, name="ge2e", **kwargs):
+        super().__init__(name=name, reduction=None, **kwargs)
+        self.utterances, self.contrast = utterances, contrast
+
+    def call(self, speakers, logits):
+        own = ops.repeat(ops.eye(ops.shape(logits)[1]), self.utterances, axis=0)
+        target = ops.sum(own * logits, axis=1)
+        if self.contrast:
+            rival = ops.max(ops.sigmoid(logits) - 2 * own, axis=1)
+            return ops.mean(1 - ops.sigmoid(target) + rival)
+        return ops.mean(ops.logsumexp(logits, axis=1) - target)

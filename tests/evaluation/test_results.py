@@ -1,0 +1,124 @@
+"""Every system on the same trials and the same draws: equal to what single systems and pairs are told."""
+
+import numpy as np
+import pytest
+
+from helpers import bootstrap, calibration, metrics, pairs
+from helpers.evaluation.results import enrolled_errors, figures_table, judge, metrics_row
+from helpers.evaluation.score_files import Scores
+
+RNG = np.random.default_rng(3)
+SPEAKERS = np.repeat([4, 7, 9, 12, 20, 31], 7)  # numbers with gaps
+OWN = np.repeat(RNG.normal(size=(6, 8)), 7, axis=0)
+VOICES = OWN + RNG.normal(size=(42, 8))
+MATRIX = metrics.cosine_scores(VOICES)
+TRIALS = pairs.all_trials(SPEAKERS)
+SIDES = SPEAKERS[TRIALS.left], SPEAKERS[TRIALS.right]
+
+
+def system(matrix, threshold=0.3, slope=6.0, offset=-1.0):
+    return Scores(matrix, threshold, calibration.Calibration(slope, offset), "tones", SPEAKERS)
+
+
+OURS = system(MATRIX)
+THEIRS = system(metrics.cosine_scores(OWN + 2 * RNG.normal(size=(42, 8))))
+COUNTS = bootstrap.draw_speakers(SPEAKERS, 60, seed=5)
+
+
+def of_trials(matrix):
+    return matrix[TRIALS.left, TRIALS.right]
+
+
+def eer(scores, labels, weights=None):
+    return metrics.equal_error(scores, labels, weights)[0]
+
+
+def test_the_first_draw_has_every_speaker_once():
+    assert COUNTS[0].tolist() == [1] * 6
+    assert (COUNTS.sum(axis=1) == 6).all()
+    assert len(np.unique(COUNTS, axis=0)) > 50
+
+
+def test_a_draw_of_one_speaker_alone_is_left_out():
+    counts = bootstrap.draw_speakers([0, 0, 1, 1], 100)
+    assert 30 < len(counts) < 70
+    assert (counts > 0).all()
+
+
+def test_figures_and_intervals_are_those_of_one_system_alone():
+    table = judge(OURS, COUNTS)
+    alone = bootstrap.evaluate(MATRIX, SPEAKERS, 0.3, draws=60, seed=5)
+    row = metrics_row(OURS, table)
+    for name in ("accuracy", "eer", "roc_auc", "min_dcf"):
+        assert row[name] == pytest.approx(alone[name])
+        assert row[f"{name}_ci"] == pytest.approx(alone[f"{name}_ci"])
+    assert {name: row[name] for name in ("threshold", "speakers_test", "trials", "corpus")} == {
+        "threshold": 0.3, "speakers_test": 6, "trials": 861, "corpus": "tones",
+    }  # fmt: skip
+    scores, labels = of_trials(MATRIX), TRIALS.label
+    assert row["cllr"] == pytest.approx(calibration.cllr(6 * scores - 1, labels))
+    assert row["min_cllr"] == pytest.approx(calibration.min_cllr(scores, labels))
+    index = np.unique(SPEAKERS, return_inverse=True)[1]
+    count = COUNTS[7]
+    first, second = index[TRIALS.left], index[TRIALS.right]
+    weights = np.where(labels == 1, count[first], count[first] * count[second])
+    assert table["cllr"][7] == pytest.approx(calibration.cllr(6 * scores - 1, labels, weights))
+    assert table["min_cllr"][7] == pytest.approx(calibration.min_cllr(scores, labels, weights))
+
+
+def test_a_system_is_judged_in_one_order_of_each_pair():
+    spoilt = np.where(np.tri(42) == 1, 9.0, MATRIX)
+    assert np.array_equal(
+        bootstrap.equal_errors([spoilt], SPEAKERS, COUNTS), bootstrap.equal_errors([MATRIX], SPEAKERS, COUNTS)
+    )
+
+
+@pytest.mark.parametrize("name", ["eer", "min_cllr"])
+def test_a_difference_is_the_paired_one(name):
+    statistic = eer if name == "eer" else calibration.min_cllr
+    expected = bootstrap.paired_difference(
+        statistic, of_trials(OURS.scores), of_trials(THEIRS.scores), TRIALS.label, *SIDES, draws=60, seed=5
+    )
+    tables = [judge(each, COUNTS) for each in (OURS, THEIRS)]
+    found = bootstrap.difference(*(table[name] for table in tables))
+    assert isinstance(found, bootstrap.Difference)
+    assert found == pytest.approx(expected)
+    assert bootstrap.difference(tables[0][name], tables[0][name]) == (0, 0, 0)
+
+
+def test_equal_errors_of_several_matrices():
+    found = bootstrap.equal_errors([OURS.scores, THEIRS.scores], SPEAKERS, COUNTS)
+    assert found.shape == (2, len(COUNTS))
+    assert found[:, 0] == pytest.approx(
+        [eer(of_trials(each.scores), TRIALS.label) for each in (OURS, THEIRS)]
+    )
+
+
+def test_enrolment_averages_scores():
+    found = enrolled_errors(MATRIX, SPEAKERS, [1, 3], COUNTS)
+    assert found.shape == (2, len(COUNTS))
+    trials = pairs.enrolments(SPEAKERS, 3)
+    means = [
+        np.mean([MATRIX[i, test] for i in rows])
+        for rows, test in zip(trials.enrolled, trials.test, strict=True)
+    ]
+    assert found[1, 0] == pytest.approx(eer(np.array(means), trials.label))
+    expected = bootstrap.bootstrap(
+        eer, np.array(means), trials.label, trials.speaker, SPEAKERS[trials.test], draws=60, seed=5
+    )
+    assert bootstrap.interval(found[1])[1:] == pytest.approx(expected)
+    table = judge(OURS, COUNTS, enrolled=3)
+    assert np.array_equal(table["eer_enrol3"], found[1])
+
+
+def test_an_interval_is_of_the_draws_and_not_of_the_figure():
+    found = bootstrap.interval([100.0, *range(101)])
+    assert found == (100, 2.5, 97.5)
+    assert found.real
+
+
+def test_figures_as_text():
+    table = figures_table({"ours": judge(OURS, COUNTS), "theirs": judge(THEIRS, COUNTS)})
+    assert list(table.index) == ["ours", "theirs"]
+    assert table.loc["ours", "EER %"].split()[0] == f"{100 * eer(of_trials(MATRIX), TRIALS.label):.1f}"
+    assert "to" in table.loc["theirs", "Cllr"]

@@ -1,0 +1,124 @@
+"""What the pictures of learning and scores show: their axes, and their content."""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from helpers import metrics
+from helpers.features import Spectrogram
+from helpers.plots import curves, learning as learning_plots
+
+RNG = np.random.default_rng(0)
+LABELS = np.repeat([0, 1], [900, 100])
+SCORES = RNG.normal(size=1000) * 0.2 + 0.5 * LABELS
+SPEAKERS = np.repeat(np.arange(4), 5)
+VOICES = RNG.normal(size=(20, 8)) + np.repeat(RNG.normal(size=(4, 8)), 5, axis=0) * 3
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def labelled(figure):
+    """The figure, once every axis with data has labels and every title fits one."""
+    for axes in figure.axes:
+        if axes.has_data() and axes.axison and axes.get_label() != "<colorbar>":
+            assert axes.get_ylabel(), axes
+            assert axes.get_xlabel() or axes.get_shared_x_axes().get_siblings(axes)[1:], axes
+    figure.canvas.draw()
+    return figure
+
+
+def test_twins_name_both_utterances_and_the_shared_encoder():
+    words = " ".join(text.get_text() for text in learning_plots.twins().axes[0].texts)
+    assert all(part in words for part in ("utterance a", "utterance b", "the same weights", "cosine"))
+    assert words.count("encoder") == 2
+
+
+def test_learning_curves_mark_ln_2():
+    history = {"loss": [0.7, 0.5, 0.3], "val_loss": [0.7, 0.4, 0.6]}
+    axes = labelled(learning_plots.learning_curves(history)).axes[0]
+    drawn = [line.get_xydata().tolist() for line in axes.lines]
+    assert [[1, 0.7], [2, 0.5], [3, 0.3]] in drawn
+    assert [[1, 0.7], [2, 0.4], [3, 0.6]] in drawn
+    assert any(np.allclose(line.get_ydata(), np.log(2)) for line in axes.lines)
+
+
+def test_voice_maps_draw_every_utterance_in_two_principal_components():
+    figure = labelled(learning_plots.voice_maps({"before": VOICES, "after": 2 * VOICES}, SPEAKERS))
+    first, second = ([c.get_offsets() for c in axes.collections] for axes in figure.axes)
+    points = np.concatenate(first)
+    assert points.shape == (20, 2)
+    centred = VOICES - VOICES.mean(axis=0)
+    values = np.linalg.svd(centred, compute_uv=False)[:2]
+    assert np.allclose(np.linalg.norm(points, axis=0), values)
+    assert np.allclose(np.abs(np.concatenate(second)), 2 * np.abs(points))
+
+
+def test_score_histograms_show_both_kinds_and_the_threshold():
+    figure = labelled(curves.score_histograms({"test": SCORES}, LABELS, 0.3, "speech"))
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "different speakers",
+        "same speaker",
+        "threshold 0.30",
+    ]
+    assert axes.lines[0].get_xdata()[0] == 0.3
+
+
+def test_similarity_matrix_marks_where_speakers_begin():
+    matrix = metrics.cosine_scores(VOICES)
+    axes = labelled(curves.similarity_matrix(matrix, SPEAKERS, "speech")).axes[0]
+    assert np.array_equal(axes.images[0].get_array(), matrix)
+    assert axes.get_xticks().tolist() == [-0.5, 4.5, 9.5, 14.5]
+
+
+def test_roc_and_det_pass_through_their_operating_points():
+    eer, threshold = metrics.equal_error(SCORES, LABELS)
+    roc, det = labelled(curves.roc_det(SCORES, LABELS, {"equal error": threshold, "none": 9.0})).axes
+    point = roc.lines[2].get_xydata()[0]
+    assert point == pytest.approx([100 * eer, 100 - 100 * eer], abs=1.5)
+    deviates = det.lines[1].get_xydata()[0]
+    assert 100 * norm.cdf(deviates) == pytest.approx([point[0], 100 - point[1]])
+    assert np.isfinite(det.lines[2].get_xydata()).all()
+    assert f"{point[0]:.1f} /" in roc.get_legend().get_texts()[0].get_text()
+
+
+def test_the_slider_starts_at_the_threshold(monkeypatch):
+    shown = []
+    monkeypatch.setattr(curves, "roc_det", lambda scores, labels, marks, title: shown.append(marks))
+    curves.threshold_slider(SCORES, LABELS, 0.25)
+    assert shown == [{"threshold 0.25": 0.25}]
+
+
+def test_enrolment_and_shift_curves_are_labelled():
+    figure = curves.error_by_enrolment([1, 2], [0.1, 0.05], [np.array([0.05, 0.2]), np.array([0.01, 0.1])])
+    assert labelled(figure).axes[0].lines[0].get_ydata().tolist() == [10, 5]
+    shift = labelled(learning_plots.loss_over_shift([-1, 0], [0.9, 0.7])).axes[0]
+    assert any(np.allclose(line.get_ydata(), np.log(2)) for line in shift.lines)
+
+
+def test_batches_and_states_share_the_spectrogram_s_time_axis():
+    setting = Spectrogram()
+    batch = RNG.normal(size=(4, 10, setting.bins))
+    figure = labelled(learning_plots.batch_pairs(batch, np.array([0, 0, 1, 1]), setting))
+    seconds = 10 * setting.hop_length / setting.sample_rate
+    assert figure.axes[0].images[0].get_extent() == pytest.approx((0, seconds, 0, 8))
+    assert figure.axes[-1].images[0].get_array().sum() == 8
+    states = labelled(learning_plots.gru_states(batch[0], np.zeros((10, 6)), setting))
+    assert states.axes[1].images[0].get_extent() == pytest.approx((0, seconds, 0, 6))
+
+
+def test_results_table_is_in_per_cent_with_intervals():
+    row = {"accuracy": 0.9, "accuracy_ci": [0.8, 0.95], "min_dcf": 0.5, "min_dcf_ci": [0.4, 0.6], "trials": 7}
+    table = curves.results_table(row)
+    assert table.loc["accuracy"].tolist() == ["90.00 %", "80.00 to 95.00"]
+    assert table.loc["min_dcf"].tolist() == ["0.50", "0.40 to 0.60"]
+    assert "trials" not in table.index

@@ -1,0 +1,108 @@
+"""Figures: what is drawn, and that every axis says what it shows."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from helpers.features import Spectrogram
+from helpers.plots import speech as speech_plots
+
+RNG = np.random.default_rng(0)
+SPEAKERS = np.repeat(np.arange(4), 5)
+WAVES = RNG.uniform(-0.5, 0.5, (2, 4096)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def _closed():
+    yield
+    plt.close("all")
+
+
+def labelled(figure):
+    """Every outer axis has a label, whether of its own or of the figure."""
+    figure.canvas.draw()
+    for axis in figure.axes:
+        inner = axis.get_subplotspec() is not None and not axis.get_subplotspec().is_last_row()
+        assert axis.get_xlabel() or inner or axis.get_label() == "<colorbar>", "no label below"
+        shared = axis.get_shared_y_axes().get_siblings(axis)
+        assert any(a.get_ylabel() for a in shared) or figure.get_supylabel() or axis.get_yticklabels()
+    return figure
+
+
+def test_waveforms_stand_at_their_times():
+    figure = labelled(speech_plots.waveforms(WAVES, ["a", "b"], start=0.5))
+    line = figure.axes[1].lines[0]
+    assert np.array_equal(line.get_ydata(), WAVES[1])
+    assert line.get_xdata()[0] == 0.5
+    assert line.get_xdata()[-1] == pytest.approx(0.5 + 4095 / 16000)
+    assert figure.axes[1].get_xlabel() == "time (s)"
+    assert figure.axes[0].get_title(loc="left") == "a"
+    with pytest.raises(ValueError, match="zip"):
+        speech_plots.waveforms(WAVES, ["a title too few"])
+
+
+def test_speakers_stand_in_the_order_of_their_means():
+    values = np.array([30.0, 10.0, 40.0, 20.0])[SPEAKERS] + RNG.normal(0, 1, len(SPEAKERS))
+    axis = labelled(speech_plots.by_speaker(values, SPEAKERS + 7, "level (dBFS)")).axes[0]
+    dots, means = axis.lines
+    assert axis.get_ylabel() == "level (dBFS)"
+    assert np.array_equal(dots.get_ydata(), values)
+    assert np.array_equal(dots.get_xdata(), np.array([2, 0, 3, 1])[SPEAKERS])
+    assert np.allclose(means.get_ydata(), values.reshape(4, 5).mean(axis=1))
+    ends = [sorted(segment[:, 1]) for segment in axis.collections[0].get_segments()]
+    assert np.allclose(ends, np.stack([values.reshape(4, 5).min(1), values.reshape(4, 5).max(1)], axis=1))
+
+
+def test_average_spectra_and_their_mean():
+    spectra, frequencies = RNG.normal(-30, 5, (5, 8)), np.geomspace(100, 7000, 8)
+    figure = labelled(speech_plots.average_spectra([spectra, spectra + 3], frequencies, ["a", "b"]))
+    lines = figure.axes[0].lines
+    assert len(lines) == 6
+    assert np.array_equal([line.get_ydata() for line in lines[:5]], spectra)
+    assert np.allclose(lines[5].get_ydata(), spectra.mean(axis=0))
+    assert np.array_equal(lines[0].get_xdata(), frequencies)
+
+
+def test_one_frame_peaks_where_its_tone_is():
+    tone = np.sin(2 * np.pi * 1000 * np.arange(1024) / 16000)
+    window = np.hanning(1024)
+    left, right = labelled(speech_plots.one_frame(tone, window)).axes
+    assert np.array_equal(left.lines[0].get_ydata(), tone)
+    assert np.array_equal(left.lines[1].get_ydata(), tone * window)
+    for line in right.lines:
+        assert line.get_xdata()[np.argmax(line.get_ydata())] == 1000
+        assert np.max(line.get_ydata()) == 0
+
+
+@pytest.mark.parametrize(
+    "setting", [Spectrogram(), Spectrogram(compression="none"), Spectrogram(mel_bands=20)]
+)
+def test_spectrograms_in_their_units(setting):
+    values = setting(WAVES)
+    figure = labelled(speech_plots.spectrograms(values, [setting] * 2, ["a", "b"], decibels=60, start=1.0))
+    picture = figure.axes[1].images[0]
+    linear = setting.compression == "none"
+    scale = 1 if linear else 20 / np.log(10)
+    assert np.allclose(picture.get_array(), scale * values[1].T, atol=1e-4)
+    assert picture.get_clim() == ((0, values.max()) if linear else (-60, 0))
+    left, right, bottom, top = picture.get_extent()
+    frames, bins = values.shape[1:]
+    assert (left + right) / 2 == pytest.approx(1 + (frames - 1) / 2 * 512 / 16000)  # frames centred
+    assert (bottom + top) / 2 == pytest.approx((bins - 1) / 2 if setting.mel_bands else 4000)
+    assert figure.axes[0].get_ylabel() == ("mel band" if setting.mel_bands else "frequency (Hz)")
+    assert figure.axes[-1].get_ylabel() == ("magnitude" if linear else "level (dB below the loudest)")
+
+
+def test_label_matrix_shows_each_pair_once():
+    figure = labelled(speech_plots.label_matrix(SPEAKERS, zoom=10))
+    whole, corner = (
+        np.ma.filled(axis.images[0].get_array().astype(float), np.nan) for axis in figure.axes[:2]
+    )
+    left, right = np.triu_indices(20, k=1)
+    assert np.array_equal(whole[left, right], SPEAKERS[left] == SPEAKERS[right])
+    assert np.isnan(whole).sum() == 20 * 21 / 2
+    assert np.array_equal(corner, whole[:10, :10], equal_nan=True)

@@ -1,0 +1,116 @@
+"""Identification among known voices, against cases worked by hand."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from helpers import InputError, bootstrap
+from helpers.search import open_set
+
+SPEAKERS = np.array([0, 0, 1, 1, 2, 2])
+# Utterance 3 of speaker 1 is nearer to speaker 2; the diagonal would answer everything.
+MATRIX = np.array(
+    [
+        [9, 5, 1, 2, 0, 1],
+        [5, 9, 2, 1, 1, 0],
+        [1, 2, 9, 4, 3, 2],
+        [2, 1, 4, 9, 6, 3],
+        [0, 1, 3, 6, 9, 7],
+        [1, 0, 2, 3, 7, 9],
+    ],
+    dtype=float,
+)
+
+
+def test_the_vote_goes_to_most_and_then_to_the_nearest():
+    names = np.array(["a", "a", "b", "b", "c"])
+    rows = [[4, 0, 1], [2, 0, 4], [0, 2, 3], [4, 2, 0]]
+    assert open_set.vote(np.array(rows), names).tolist() == ["a", "b", "b", "c"]
+    assert open_set.vote(np.array(rows)[:, :1], names).tolist() == ["c", "b", "a", "c"]
+
+
+def test_an_utterance_does_not_name_itself():
+    assert open_set.named_by_others(MATRIX, SPEAKERS).tolist() == [0, 0, 1, 2, 2, 2]
+    assert open_set.named_by_others(MATRIX, SPEAKERS, k=5).tolist() == [1, 1, 2, 2, 1, 1]
+    assert MATRIX[0, 0] == 9  # not changed
+    alone = np.array([[9.0, 1], [1, 9]])
+    assert open_set.named_by_others(alone, np.array([3, 4])).tolist() == [4, 3]
+
+
+def test_best_scores_with_each_speaker():
+    matrix = open_set.without_itself(MATRIX)
+    best = open_set.best_by_speaker(matrix, SPEAKERS)
+    assert best.tolist() == [[5, 2, 1], [5, 2, 1], [2, 4, 3], [2, 4, 6], [1, 6, 7], [1, 3, 7]]
+    best = open_set.best_by_speaker(matrix, SPEAKERS, k=2)
+    assert best.tolist() == [
+        [5, 1.5, 0.5],
+        [5, 1.5, 0.5],
+        [1.5, 4, 2.5],
+        [1.5, 4, 4.5],
+        [0.5, 4.5, 7],
+        [0.5, 2.5, 7],
+    ]
+
+
+def test_strangers_meet_every_speaker_but_themselves():
+    strangers = open_set.strangers_scores(MATRIX, SPEAKERS)
+    assert strangers.tolist() == [[2, 1], [2, 1], [2, 3], [2, 6], [1, 6], [1, 3]]
+    assert open_set.strangers_scores(MATRIX, SPEAKERS, k=2)[3].tolist() == [1.5, 4.5]
+
+
+def test_members_meet_all():
+    right, scores = open_set.members_answers(MATRIX, SPEAKERS)
+    assert right.tolist() == [True, True, True, False, True, True]
+    assert scores.tolist() == [5, 5, 4, 6, 7, 7]
+    right, scores = open_set.members_answers(MATRIX, SPEAKERS, k=2)
+    assert right.tolist() == [True, True, True, False, True, True]
+    assert scores.tolist() == [5, 5, 4, 4.5, 7, 7]
+
+
+def test_galleries_are_each_folds_own():
+    voices = np.arange(6)[:, None]
+    held_out = [SPEAKERS == 1, SPEAKERS != 1]
+    found = open_set.held_out_galleries(lambda each, number: each + 100 * number, voices, held_out, SPEAKERS)
+    assert [matrix.ravel().tolist() for matrix, _ in found] == [[2, 3], [100, 101, 104, 105]]
+    assert [speakers.tolist() for _, speakers in found] == [[1, 1], [0, 0, 2, 2]]
+
+
+def test_a_single_chance_and_many_are_one_formula():
+    single = open_set.single_rate(0.05, 19)
+    assert 0.05 / 19 < single < 0.05 / 18
+    assert 1 - (1 - single) ** 19 == pytest.approx(0.05)
+    assert open_set.single_rate(0.05, 1) == pytest.approx(0.05)
+
+
+def test_the_threshold_lets_a_share_of_strangers_pass():
+    scores = np.random.default_rng(0).normal(size=(4000, 10))
+    for known in (1, 10, 50):
+        threshold = open_set.open_set_threshold(scores, known, rate=0.1)
+        assert np.mean(scores >= threshold) == pytest.approx(open_set.single_rate(0.1, known), rel=0.01)
+    threshold = open_set.open_set_threshold(scores, 10, rate=0.1)
+    assert np.mean(scores.max(axis=1) >= threshold) == pytest.approx(0.1, abs=0.015)  # independent
+    assert np.mean(scores.max(axis=1) >= open_set.open_set_threshold(scores, 1, 0.1)) > 0.6
+
+
+def test_a_rate_too_rare_to_measure_is_refused():
+    with pytest.raises(InputError, match=r"20 impostor scores for a rate of 1 in \d+; expected more"):
+        open_set.open_set_threshold(np.ones((10, 2)), 19)
+
+
+@pytest.mark.parametrize("known", [1, 2, 4, 5])
+def test_the_chance_of_passing_is_that_of_all_draws(known):
+    strangers = np.array([[1, 5, 2, 7, 3], [0, 1, 0, 2, 1], [9, 9, 9, 9, 9]])
+    drawn = [list(each) for each in combinations(range(5), known)]
+    expected = [np.mean([(row[each] >= 5).any() for each in drawn]) for row in strangers]
+    np.testing.assert_allclose(open_set.passing(strangers, 5, known), expected)
+
+
+def test_the_interval_draws_speakers():
+    speakers = np.repeat(np.arange(10), 50)
+    values = speakers >= 8  # two speakers of ten are right, always
+    low, high = bootstrap.over_speakers(values, speakers)
+    assert low == 0.0
+    assert high == pytest.approx(0.5, abs=0.11)
+    shuffled = np.random.default_rng(0).permutation(values)
+    assert np.ptp(bootstrap.over_speakers(shuffled, speakers)) < 0.15
