@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers.batch.execute import embedded_inputs
+from helpers.batch.execute import use_embedded_corpus
 
 
 @pytest.hookimpl(tryfirst=True)  # once, before workers of pytest-xdist begin
 def pytest_sessionstart(session):
     session.outputs = tempfile.TemporaryDirectory()
-    embedded_inputs(session.outputs.name)
+    use_embedded_corpus(session.outputs.name)
 
 
 @pytest.hookimpl(tryfirst=True)

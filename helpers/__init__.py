@@ -15,7 +15,25 @@ SHORTEST = 1024  # samples: one STFT window
 
 
 class InputError(ValueError):
-    """Bad input, told in one line: the file, what was found in it, and what is expected."""
+    """Bad input, told in one line: the file, what was found in it, and what is expected.
+
+    Parameters
+    ----------
+    found : str
+        What is wrong.
+    file : str, optional
+        What it is wrong with; comes first in the line.
+    expected : str, optional
+        What was expected; comes last.
+    """
+
+    def __init__(self, found, *, file="", expected=""):
+        super().__init__(found)
+        self.found, self.file, self.expected = str(found), str(file), expected
+
+    def __str__(self):
+        said = f"{self.file} {self.found}" if self.file else self.found
+        return f"{said}; expected {self.expected}" if self.expected else said
 
 
 def first_line(kind, text):
@@ -24,15 +42,16 @@ def first_line(kind, text):
 
 
 @contextmanager
-def naming(path, expected):
-    """Put the file's name before what was found in it, and what is expected after."""
+def error_context(path, expected):
+    """Add to an InputError the file that it is about, and what is expected of it."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"{shown(Path(path).name or path)} {error}; expected {expected}") from None
+        name = describe_value(Path(path).name or path)
+        raise InputError(str(error), file=name, expected=expected) from None
 
 
-def shown(text):
+def describe_value(text):
     """Foreign text as a short single line that cannot steer a terminal."""
     text = str(text)
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:100])

@@ -27,7 +27,7 @@ def at_speed(waveforms, speed):
     return np.asarray(waveforms if up == down else resample_poly(waveforms, up, down, axis=1), np.float32)
 
 
-def speeds_of(text):
+def parse_speeds(text):
     """The speeds in a notebook's parameter, a tuple of float: ``"0.9,1.1"``, or nothing for none.
 
     Raises
@@ -128,7 +128,7 @@ def band_limit(spectrograms, rng, share=0.3, floor=-11.5):
     return np.where(np.arange(bins) > cutoff[:, None, None], floor, spectrograms).astype(np.float32)
 
 
-def warp(spectrograms, factor):
+def warp_vocal_tract(spectrograms, factor):
     """Vocal-tract-length perturbation: bins moved by `factor`, as a shorter or longer vocal tract would.
 
     Jaitly and Hinton (2013), "Vocal tract length perturbation improves speech recognition"; here linear over
@@ -141,7 +141,7 @@ def warp(spectrograms, factor):
     return spectrograms[..., low] * (1 - part) + spectrograms[..., high] * part
 
 
-def in_room(waveforms, rng):
+def add_reverberation(waveforms, rng):
     """Waveforms heard in a random room each: direct sound and an exponentially decaying tail of noise."""
     out = np.empty_like(waveforms)
     for i, waveform in enumerate(waveforms):
@@ -153,7 +153,7 @@ def in_room(waveforms, rng):
     return out
 
 
-def disturb(waveforms, seed=0, snr=(15.0, 30.0), strength=6.0):
+def random_channel(waveforms, seed=0, snr=(15.0, 30.0), strength=6.0):
     """Each waveform with a microphone and a noise of its own: what a channel teaches is of no use here."""
     rng = np.random.default_rng([99, seed])
     n, samples = waveforms.shape
@@ -166,22 +166,22 @@ def disturb(waveforms, seed=0, snr=(15.0, 30.0), strength=6.0):
     return (noisy / np.abs(noisy).max(axis=1, keepdims=True)).astype(np.float32)
 
 
-def cut_short(waveform, rng):
+def cut_to_half_second(waveform, rng):
     """Half a second out of the middle."""
     return middle(waveform[None], 0.5)[0]
 
 
-def hiss(waveform, rng):
+def add_white_noise(waveform, rng):
     """White noise 10 dB below the speech."""
     return add_noise(waveform[None], rng.normal(size=(1, len(waveform))), 10)[0]
 
 
-def overdrive(waveform, rng):
+def clip_peaks(waveform, rng):
     """Four times as loud as the converter takes: the peaks are cut off."""
     return np.clip(4 * waveform / np.abs(waveform).max(), -1, 1)
 
 
-def telephone(waveform, rng):
+def telephone_call(waveform, rng):
     """A call: 300 to 3,400 Hz, 8,000 samples a second of 8 bits each by the mu-law (ITU-T G.711)."""
     rate = SAMPLE_RATE // 2
     band = scipy.signal.butter(4, [300, 3400], "bandpass", fs=rate, output="sos")
@@ -191,21 +191,21 @@ def telephone(waveform, rng):
     return librosa.util.fix_length(heard, size=len(waveform)).astype(np.float32)
 
 
-def microphone(waveform, rng):
+def random_microphone(waveform, rng):
     """Through a random smooth curve over frequency: another device."""
-    return disturb(waveform[None], seed=int(rng.integers(2**31)), snr=(60, 60))[0]
+    return random_channel(waveform[None], seed=int(rng.integers(2**31)), snr=(60, 60))[0]
 
 
-def room(waveform, rng):
+def random_room(waveform, rng):
     """In a random reverberant room."""
-    return in_room(waveform[None], rng)[0]
+    return add_reverberation(waveform[None], rng)[0]
 
 
-WAYS = {
-    "half a second": cut_short,
-    "noise": hiss,
-    "overdriven": overdrive,
-    "telephone": telephone,
-    "other microphone": microphone,
-    "a room's echo": room,
+CONDITIONS = {
+    "half a second": cut_to_half_second,
+    "noise": add_white_noise,
+    "overdriven": clip_peaks,
+    "telephone": telephone_call,
+    "other microphone": random_microphone,
+    "a room's echo": random_room,
 }

@@ -9,14 +9,14 @@ from helpers.augmentation import crop, mask_bins
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """The settings of a training run.
 
     Parameters
     ----------
     seed : int
         Settles the folds, first weights, batches and dropout.
-    learners : int, optional
+    max_speakers : int, optional
         Each encoder learns from at most so many speakers, drawn at random; from all by default.
     epochs : int
         An epoch draws as many utterances as there are.
@@ -38,7 +38,7 @@ class Recipe:
     """
 
     seed: int = 0
-    learners: int | None = None
+    max_speakers: int | None = None
     epochs: int = 20
     folds: int = 5
     encoders: int = 5
@@ -56,7 +56,7 @@ class Recipe:
             raise InputError(f"encoders is {self.encoders}; expected 1 to {self.folds}, the number of folds")
 
 
-def deal(speakers, folds, seed=0):
+def assign_folds(speakers, folds, seed=0):
     """Deal speakers into folds.
 
     Parameters
@@ -82,7 +82,7 @@ def deal(speakers, folds, seed=0):
     return (np.random.default_rng(seed).permutation(len(names)) % folds)[index]
 
 
-def hold_out(speakers, count, seed=0):
+def hold_out_speakers(speakers, count, seed=0):
     """Keep some speakers aside.
 
     Parameters
@@ -108,7 +108,7 @@ def hold_out(speakers, count, seed=0):
     return np.isin(speakers, np.random.default_rng(seed).choice(names, size=count, replace=False))
 
 
-def some_speakers(speakers, utterances):
+def sample_speakers(speakers, utterances):
     """As many speakers, drawn at random, as have so many utterances together; but two at least.
 
     Parameters
@@ -138,7 +138,7 @@ class SpeakerBatches:
     ----------
     spectrograms : list of float arrays (frames, bins)
     speakers : int array (utterances,)
-    recipe : Recipe
+    config : Recipe
     stream : int
         Batches of another stream with the same seed hold other utterances.
     frames : int, optional
@@ -150,24 +150,24 @@ class SpeakerBatches:
         When a batch asks for more speakers or utterances than there are.
     """
 
-    def __init__(self, spectrograms, speakers, recipe, stream=0, frames=None):
+    def __init__(self, spectrograms, speakers, config, stream=0, frames=None):
         names, counts = np.unique(speakers, return_counts=True)
-        if recipe.batch_speakers > len(names) or recipe.batch_utterances > counts.min():
+        if config.batch_speakers > len(names) or config.batch_utterances > counts.min():
             raise InputError(
-                f"batches of {recipe.batch_speakers} speakers with {recipe.batch_utterances} utterances; "
+                f"batches of {config.batch_speakers} speakers with {config.batch_utterances} utterances; "
                 f"expected at most {len(names)} speakers with {counts.min()} each"
             )
         self.spectrograms, self.speakers = spectrograms, speakers
-        self.recipe, self.stream = recipe, stream
+        self.config, self.stream = config, stream
         self.names, self.rows = names, [np.flatnonzero(speakers == name) for name in names]
-        self.frames = frames or max(1, round(recipe.crop * min(map(len, spectrograms))))
-        self.size = recipe.batch_speakers * recipe.batch_utterances
+        self.frames = frames or max(1, round(config.crop * min(map(len, spectrograms))))
+        self.size = config.batch_speakers * config.batch_utterances
         self.steps = max(1, round(len(speakers) / self.size))
 
     def rows_of_batch(self, rng):
         """Row numbers of one batch, speaker by speaker."""
-        chosen = rng.choice(len(self.names), self.recipe.batch_speakers, replace=False)
-        return [rng.choice(self.rows[i], self.recipe.batch_utterances, replace=False) for i in chosen]
+        chosen = rng.choice(len(self.names), self.config.batch_speakers, replace=False)
+        return [rng.choice(self.rows[i], self.config.batch_utterances, replace=False) for i in chosen]
 
     def epoch(self, number):
         """The spectrograms and speakers of an epoch.
@@ -186,12 +186,12 @@ class SpeakerBatches:
 
     def parts(self, number, batches):
         """The same, so many batches at a time: an epoch of a large corpus is larger than memory."""
-        recipe, rng = self.recipe, np.random.default_rng([self.recipe.seed, number, self.stream])
+        config, rng = self.config, np.random.default_rng([self.config.seed, number, self.stream])
         rows = np.concatenate([self.rows_of_batch(rng) for _ in range(self.steps)]).ravel()
         for start in range(0, len(rows), batches * self.size):
             mine = rows[start : start + batches * self.size]
             crops = np.empty((len(mine), self.frames, self.spectrograms[0].shape[1]), np.float32)
             for cut, row in zip(crops, mine, strict=True):
                 cut[:] = crop(self.spectrograms[row], self.frames, rng)
-                mask_bins(cut, recipe.widest_mask, rng)
+                mask_bins(cut, config.widest_mask, rng)
             yield crops, self.speakers[mine]

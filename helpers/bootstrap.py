@@ -44,13 +44,13 @@ def trial_scores(matrix, speakers, mask=None):
     return matrix[trials.left, trials.right], trials.label
 
 
-def sides(speakers):
+def trial_speakers(speakers):
     """The speakers on either side of the trials of `trial_scores`, counted from 0."""
     trials, index = pairs.all_trials(speakers), np.unique(speakers, return_inverse=True)[1]
     return index[trials.left], index[trials.right]
 
 
-def sweep(scores, labels, first, second, counts):
+def rates_over_draws(scores, labels, first, second, counts):
     """Move the threshold over scored trials, in each draw of the speakers.
 
     As `metrics.error_rates` with the weights of `bootstrap.bootstrap`, but sorted once for all draws.
@@ -78,13 +78,13 @@ def sweep(scores, labels, first, second, counts):
         yield 1 - turned_away, rejected, weights
 
 
-def in_order(scores, *arrays):
+def sort_by_score(scores, *arrays):
     """Scores and more arrays of trials, in the order of the scores."""
     order = np.argsort(scores, kind="stable")
     return [np.asarray(each)[order] for each in (scores, *arrays)]
 
 
-def crossing(accepted, rejected):
+def equal_error_of_rates(accepted, rejected):
     """The equal error rate of a sweep, as `metrics.equal_error` interpolates it."""
     after = int(np.argmax(rejected >= accepted))
     gap = accepted - rejected
@@ -92,20 +92,24 @@ def crossing(accepted, rejected):
     return accepted[after - 1] + share * (accepted[after] - accepted[after - 1])
 
 
-def equal_errors(matrices, speakers, counts):
+def equal_errors_over_draws(matrices, speakers, counts):
     """Equal error rates (matrices, draws) of score matrices, of the trials of `trial_scores`."""
-    trials = (in_order(*trial_scores(matrix, speakers), *sides(speakers)) for matrix in matrices)
-    return np.array([[crossing(*rates) for *rates, _ in sweep(*each, counts)] for each in trials])
+    trials = (
+        sort_by_score(*trial_scores(matrix, speakers), *trial_speakers(speakers)) for matrix in matrices
+    )
+    return np.array(
+        [[equal_error_of_rates(*rates) for *rates, _ in rates_over_draws(*each, counts)] for each in trials]
+    )
 
 
 def interval(drawn):
     """A figure and the ends of its 95 % interval: the first of `drawn`, then percentiles of the others."""
     drawn = np.asarray(drawn)
-    return Difference(float(drawn[0]), *np.percentile(drawn[1:], [2.5, 97.5]).tolist())
+    return Interval(float(drawn[0]), *np.percentile(drawn[1:], [2.5, 97.5]).tolist())
 
 
 def difference(ours, theirs):
-    """A figure of ours less that of theirs, both (draws,) of the same draws: a `bootstrap.Difference`.
+    """A figure of ours less that of theirs, both (draws,) of the same draws: a `bootstrap.Interval`.
 
     The same as `bootstrap.paired_difference`.
     """
@@ -186,15 +190,15 @@ def evaluate(scores, speakers, threshold, draws=1000, seed=0):
     return row | {"threshold": float(threshold)} | counts
 
 
-class Difference(NamedTuple):
-    """A difference between two systems, with the ends of its 95 % interval over speakers."""
+class Interval(NamedTuple):
+    """A figure, or a difference of two, with the ends of its 95 % interval over speakers."""
 
     value: float
     low: float
     high: float
 
     @property
-    def real(self):
+    def excludes_zero(self):
         """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
@@ -212,7 +216,7 @@ def _drawn_weights(labels, first, second, draws, seed):
 
 
 def paired_difference(statistic, ours, theirs, labels, first, second, draws=1000, seed=0):
-    """A statistic of ours less that of theirs, with a bootstrap interval over *speakers*: a `Difference`.
+    """A statistic of ours less that of theirs, with a bootstrap interval over *speakers*: a `Interval`.
 
     Each draw judges both systems on the same speakers, drawn as in `bootstrap.bootstrap`: what is hard for
     both cancels. Bisani and Ney (2004), "Bootstrap estimates for confidence intervals in ASR performance
@@ -244,10 +248,10 @@ def paired_difference(statistic, ours, theirs, labels, first, second, draws=1000
     values = [difference(weights) for weights in _drawn_weights(labels, first, second, draws, seed)]
     if not values:
         raise InputError(f"none of {draws} draws of speakers holds both target and impostor trials")
-    return Difference(value, *np.percentile(values, [2.5, 97.5]).tolist())
+    return Interval(value, *np.percentile(values, [2.5, 97.5]).tolist())
 
 
-def drawn_weights(labels, first, second, counts):
+def weights_over_draws(labels, first, second, counts):
     """How often each trial counts in draws of the speakers, for labels of any kind.
 
     As in `bootstrap.bootstrap`, where the label need not be the speaker: a trial within a speaker counts as
@@ -273,18 +277,18 @@ def drawn_weights(labels, first, second, counts):
 
 
 def errors_over_draws(scores, labels, first, second, counts):
-    """Equal error rates (draws,) of scored trials, sorted once for all draws of `drawn_weights`."""
+    """Equal error rates (draws,) of scored trials, sorted once for all draws of `weights_over_draws`."""
     order = np.argsort(scores, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))  # equal scores move as one
     labels, first, second = (np.asarray(each)[order] for each in (labels, first, second))
     rates = []
-    for weights in drawn_weights(labels, first, second, counts):
+    for weights in weights_over_draws(labels, first, second, counts):
         rejected, turned_away = (np.append(0, np.cumsum(weights * (labels == kind))[ends]) for kind in (1, 0))
-        rates.append(crossing(1 - turned_away / turned_away[-1], rejected / rejected[-1]))
+        rates.append(equal_error_of_rates(1 - turned_away / turned_away[-1], rejected / rejected[-1]))
     return np.array(rates)
 
 
-def over_speakers(values, speakers, draws=1000, seed=0):
+def mean_interval(values, speakers, draws=1000, seed=0):
     """Percentile interval (2,) of a mean of values (n,) when the *speakers* are drawn anew."""
     names, index = np.unique(speakers, return_inverse=True)
     sums, counts = np.bincount(index, np.asarray(values, dtype=float)), np.bincount(index)

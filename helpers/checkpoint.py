@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from keras.ops import convert_to_numpy
 
-from helpers.files import replacing
+from helpers.files import atomic_write
 
 
-class Progress:
+class Checkpoint:
     """The whole state of a training, on disk after each epoch, so that a killed run goes on exactly.
 
     Parameters
@@ -48,7 +48,7 @@ class Progress:
     def _save(self):
         arrays = {f"now_{i}": convert_to_numpy(variable) for i, variable in enumerate(self.state)}
         kept = json.dumps({"run": self.run, "history": self.history, "seconds": self.seconds})
-        with replacing(self.path) as temporary, temporary.open("wb") as file:
+        with atomic_write(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, kept=kept, **arrays)
 
     def _resume(self):

@@ -5,7 +5,7 @@ import sys
 
 from helpers import SAMPLE_RATE, InputError
 from helpers.data.convert.conversion import convert, summary
-from helpers.data.convert.sampling import Settings
+from helpers.data.convert.sampling import ConversionSettings
 from helpers.data.corpora import SAMPLES
 
 
@@ -35,7 +35,7 @@ def main(arguments=None):
     parser.add_argument("--workers", type=int, default=0, help="processes; default: one per processor")
     options = parser.parse_args(arguments)
     try:
-        settings = Settings(
+        settings = ConversionSettings(
             options.train_speakers,
             options.test_speakers,
             options.utterances,

@@ -8,7 +8,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 
-from helpers import SAMPLE_RATE, InputError, naming, shown
+from helpers import SAMPLE_RATE, InputError, describe_value, error_context
 from helpers.augmentation import at_speed
 
 BATCH = 256  # utterances transformed at a time, so that memory stays flat however many there are
@@ -205,12 +205,12 @@ def load_features(folder, stem, spectrogram, speed=1):
     path, about = Path(folder) / features_name(stem, speed), Path(folder) / "features.json"
     if not path.exists():
         return None
-    with naming(path, "features as python -m helpers.convert --features writes them"):
+    with error_context(path, "features as python -m helpers.convert --features writes them"):
         try:
             settings = json.loads(about.read_text())
             stored = np.lib.format.open_memmap(path, mode="r")
         except (OSError, ValueError) as error:
-            raise InputError(f"or {about.name} cannot be read ({shown(error)})") from None
+            raise InputError(f"or {about.name} cannot be read ({describe_value(error)})") from None
         if settings != spectrogram.to_dict():
             return None
         if stored.ndim != 3 or stored.dtype != np.float32 or stored.shape[2] != spectrogram.bins:
@@ -224,7 +224,7 @@ def _stored(corpus, spectrogram, speed):
     if found is None:
         return None
     path = corpus.path.with_name(features_name(corpus.path.stem, speed))
-    with naming(path, f"the features of {corpus.path.name}: convert the corpus again, or remove them"):
+    with error_context(path, f"the features of {corpus.path.name}: convert the corpus again, or remove them"):
         if len(found) != len(corpus.waveforms):
             raise InputError(f"holds {len(found)} utterances of {len(corpus.waveforms)}")
         for row in np.unique([0, len(corpus.waveforms) // 2, len(corpus.waveforms) - 1]):

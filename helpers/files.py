@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from helpers import InputError
 
 
 @contextmanager
-def replacing(path):
+def atomic_write(path):
     """Write a file whole or not at all.
 
     Yields a temporary path in the same folder with the same ending; when the block succeeds it takes the
@@ -41,7 +42,7 @@ def replacing(path):
 
 
 @contextmanager
-def replacing_folder(folder, megabytes):
+def atomic_folder(folder, megabytes):
     """Make a folder whole or not at all; what stands at `folder` is checked by the block, and then replaced.
 
     Yields an empty folder beside it, which takes its place when the block succeeds and is removed when it
@@ -101,3 +102,27 @@ def locked(out):
     except OSError as error:
         raise InputError(f"--out {out}: {error.strerror}; a folder to write to is expected") from None
     return lock
+
+
+@contextmanager
+def hold_folder(folder, refusal):
+    """Hold a folder for this process while the block runs; it is made when it is missing.
+
+    The lock is a file ``.lock`` in the folder; the system lets it go when the process ends, however it ends.
+
+    Raises
+    ------
+    InputError
+        `refusal`, when another process holds the folder; and when it cannot be written, naming it.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise InputError(refusal) from None
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror or error}; a folder to write to is expected") from None
+    with lock:
+        yield

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import InputError
-from helpers.files import replacing
+from helpers.files import atomic_write
 
 TARGET_PRIOR = 0.05  # of minDCF, as in the NIST and VoxCeleb evaluations
 
@@ -201,5 +201,5 @@ def write_row(folder, system, row):
         text = json.dumps(rows, indent=2, allow_nan=False)
     except (ValueError, TypeError) as error:
         raise InputError(f"{path.name}: the row {system} cannot be written ({error})") from error
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text + "\n")

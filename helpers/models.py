@@ -70,7 +70,7 @@ class ScaledCosine(layers.Layer):
         return super().get_config() | {"w": self.initial_w, "b": self.initial_b}
 
 
-def drawn_seed():
+def layer_seed():
     """What Keras draws for a layer without a seed; given one, PyTorch's dropout keeps to it too."""
     return random.randint(1, 10**9)
 
@@ -123,10 +123,10 @@ def gru_encoder(spectrograms, bands=64, units=96, dimensions=48, dropout=0.2, sh
     """
     inputs = keras.Input((None, spectrograms.shape[-1]), name="spectrogram")
     x = layers.Dense(bands, activation="relu", name="bands")(standardisation(spectrograms)(inputs))
-    x = layers.Dropout(dropout, seed=drawn_seed(), name="hide_bands")(x)
+    x = layers.Dropout(dropout, seed=layer_seed(), name="hide_bands")(x)
     slower = layers.AveragePooling1D(stride, padding="same", name="slower")(x) if stride > 1 else x
     states = layers.GRU(units, return_sequences=True, name="gru")(slower)
-    states = layers.Dropout(dropout, seed=drawn_seed(), name="hide_states")(states)
+    states = layers.Dropout(dropout, seed=layer_seed(), name="hide_states")(states)
     pooled = StatisticsPooling(name="pooling")(states)
     if shortcut:
         around = StatisticsPooling(name="pooling_around")(x)
@@ -135,7 +135,7 @@ def gru_encoder(spectrograms, bands=64, units=96, dimensions=48, dropout=0.2, sh
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(voice), name="encoder")
 
 
-def joint_encoder(encoders):
+def concatenate_encoders(encoders):
     """Several encoders as one, whose embedding is theirs side by side: its cosine is the mean of theirs.
 
     Parameters
@@ -177,11 +177,11 @@ def siamese_model(encoder, scale, plda=None):
     return keras.Model([first, second], layers.Activation("sigmoid")(scale(score)), name="siamese")
 
 
-def embeddings_of(encoder, spectrograms):
+def embed_spectrograms(encoder, spectrograms):
     """Embeddings `(n, dimensions)` of spectrograms `(n, frames, bins)`, mapped or not, a part at a time."""
     parts = range(0, max(1, len(spectrograms)), CHUNK)
-    voices = [encoder.predict(spectrograms[i : i + CHUNK], batch_size=256, verbose=0) for i in parts]
-    return np.concatenate(voices)
+    embeddings = [encoder.predict(spectrograms[i : i + CHUNK], batch_size=256, verbose=0) for i in parts]
+    return np.concatenate(embeddings)
 
 
 def pair_logits(embeddings, scale):

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from helpers import PROJECT, InputError
-from helpers.files import replacing
+from helpers.files import atomic_write
 
 
 class QuietTensorFlow(importlib.abc.MetaPathFinder):
@@ -103,7 +103,7 @@ def check_parameters():
         raise InputError(f"no parameter {', '.join(unknown)} in this notebook; it has {known}")
 
 
-def watched():
+def is_interactive():
     """Whether a person is looking, so that progress bars and widgets are wanted.
 
     Jupyter's server names its session in the environment of the kernels it starts, and VS Code the notebook's
@@ -158,6 +158,6 @@ def save_figure(figure, out, name):
         The file.
     """
     path = output_folder(out) / "figures" / f"{name}.png"
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         figure.savefig(part, dpi=120, bbox_inches="tight", metadata={"Software": None})
     return path

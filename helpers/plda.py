@@ -5,12 +5,12 @@ import numpy as np
 from keras import layers, ops
 
 
-def two_covariance(voices, speakers, floor=0.3):
+def two_covariance(embeddings, speakers, floor=0.3):
     """Fit the two-covariance model: a voice is its speaker's centre and a scatter, and both are normal.
 
     Parameters
     ----------
-    voices : float array (utterances, dimensions)
+    embeddings : float array (utterances, dimensions)
     speakers : int array (utterances,)
     floor : float
         Some hundred voices do not settle a thousand covariances: so many times the mean variance is added to
@@ -25,13 +25,13 @@ def two_covariance(voices, speakers, floor=0.3):
         "Analysis of i-vector length normalization in speaker recognition systems", section 2.
     """
     names, index = np.unique(speakers, return_inverse=True)
-    voices = np.asarray(voices, dtype=float)
-    centres = np.stack([voices[index == i].mean(axis=0) for i in range(len(names))])
-    within, between = np.cov((voices - centres[index]).T), np.cov(centres.T)
+    embeddings = np.asarray(embeddings, dtype=float)
+    centres = np.stack([embeddings[index == i].mean(axis=0) for i in range(len(names))])
+    within, between = np.cov((embeddings - centres[index]).T), np.cov(centres.T)
     within += (floor * np.trace(within) / len(within) + 1e-9) * np.eye(len(within))
     inverse = np.linalg.inv(within + between)
     given = np.linalg.inv(within + between - between @ inverse @ between)
-    return voices.mean(axis=0), inverse - given, inverse @ between @ given
+    return embeddings.mean(axis=0), inverse - given, inverse @ between @ given
 
 
 @keras.saving.register_keras_serializable("siamese_voices")
@@ -60,25 +60,25 @@ class PLDA(layers.Layer):
             setattr(self, name, self.add_weight(shape, name=name, initializer="zeros", trainable=False))
         self.built = True
 
-    def fit(self, voices, speakers, held_out):
+    def fit(self, embeddings, speakers, held_out):
         """Fit each encoder's part on the speakers that it has learnt from.
 
         Parameters
         ----------
-        voices : float array (utterances, encoders * dimensions)
+        embeddings : float array (utterances, encoders * dimensions)
         speakers : int array (utterances,)
         held_out : list of bool arrays (utterances,)
             The utterances that each encoder has not learnt from.
         """
-        parts = zip(self._parts(voices), held_out, strict=True)
+        parts = zip(self._parts(embeddings), held_out, strict=True)
         fitted = [two_covariance(part[~apart], speakers[~apart]) for part, apart in parts]
         for weight, values in zip((self.mean, self.own, self.cross), zip(*fitted, strict=True), strict=True):
             weight.assign(np.stack(values))
         return self
 
-    def _parts(self, voices):
+    def _parts(self, embeddings):
         """`(encoders, utterances, dimensions)`."""
-        return np.asarray(voices).reshape(-1, self.encoders, self.dimensions).swapaxes(0, 1)
+        return np.asarray(embeddings).reshape(-1, self.encoders, self.dimensions).swapaxes(0, 1)
 
     def call(self, sides):
         shape = (-1, self.encoders, self.dimensions)
@@ -90,12 +90,12 @@ class PLDA(layers.Layer):
     def compute_output_shape(self, shapes):
         return (shapes[0][0], 1)
 
-    def scores(self, voices, others=None, encoder=None):
+    def scores(self, embeddings, others=None, encoder=None):
         """Scores of voices with others, by default with each other.
 
         Parameters
         ----------
-        voices, others : float arrays (n, encoders * dimensions), (m, encoders * dimensions)
+        embeddings, others : float arrays (n, encoders * dimensions), (m, encoders * dimensions)
         encoder : int, optional
             Only this encoder's part; by default all.
 
@@ -107,7 +107,9 @@ class PLDA(layers.Layer):
             ops.convert_to_numpy(each).astype(float) for each in (self.mean, self.own, self.cross)
         )
         total, chosen = 0.0, range(self.encoders) if encoder is None else [encoder]
-        pairs = list(zip(self._parts(voices), self._parts(voices if others is None else others), strict=True))
+        pairs = list(
+            zip(self._parts(embeddings), self._parts(embeddings if others is None else others), strict=True)
+        )
         for k in chosen:
             x, z = (side - mean[k] for side in pairs[k])
             ours, theirs = (np.einsum("nd,de,ne->n", side, own[k], side) / 2 for side in (x, z))

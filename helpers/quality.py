@@ -14,7 +14,7 @@ from helpers import SAMPLE_RATE, InputError
 
 SILENT = 35  # dB below the loudest frame: no speech; cut off at both ends before a voice is made
 SHORTEST, SHORT = 0.5, 1.0  # seconds of speech; with half a second the EER is 17 %
-NOISIEST, NOISY = 6.0, 13.5  # dB, as `examine` finds: 2 and 10 of true ratio; at 10 the EER is 27 %
+NOISIEST, NOISY = 6.0, 13.5  # dB, as `measure_quality` finds: 2 and 10 of true ratio; at 10 the EER is 27 %
 NARROW = -70.0  # dB of what lies above 4.3 kHz to all; calls have less, EER 42 %, dull speech has more
 CLIPPED = 0.01  # share of samples at the peak; overdriven fourfold, EER 15 %
 QUIET = -50.0  # dBFS: few of the 16 bits are used
@@ -23,7 +23,7 @@ LONGEST = 120.0  # seconds: what is beyond adds nothing and takes memory
 
 
 class Quality(NamedTuple):
-    """What `examine` finds: seconds, seconds, dB re full scale, dB, a share of samples, and dB."""
+    """What `measure_quality` finds: seconds, seconds, dB re full scale, dB, a share of samples, and dB."""
 
     seconds: float
     speech_seconds: float
@@ -38,7 +38,7 @@ def speech_parts(waveform):
     return librosa.effects.split(waveform, top_db=SILENT, frame_length=1024, hop_length=256)
 
 
-def examine(waveform):
+def measure_quality(waveform):
     """Measure a recording.
 
     Parameters
@@ -107,7 +107,7 @@ def check_fit(quality, name, calls=False):
         )
 
 
-def share_of_calls(waveforms, most=500):
+def telephone_share(waveforms, most=500):
     """Share of waveforms `(utterances, samples)` with nothing above 4 kHz, counted on `most` of them."""
     rows = np.linspace(0, len(waveforms) - 1, min(most, len(waveforms))).astype(int)
     return float(np.mean([_high(waveforms[row]) < NARROW for row in rows]))
@@ -149,12 +149,12 @@ def _average_spectrum(waveform):
     return decibels - decibels.mean()
 
 
-def trimmed(waveforms, decibels=40):
+def trim_silence(waveforms, decibels=40):
     """Waveforms without the silence at their ends, which is more than `decibels` below the loudest frame."""
     return [librosa.effects.trim(waveform, top_db=decibels)[0] for waveform in waveforms]
 
 
-def voiced(waveform, decibels=35):
+def keep_speech(waveform, decibels=35):
     """The parts of a waveform (samples,) that are not silent, one after the other; all of it if none is loud.
 
     Voice activity detection by level: what stays is less than so many decibels below the loudest frame

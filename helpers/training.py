@@ -10,17 +10,17 @@ import keras
 import numpy as np
 from tqdm.auto import tqdm
 
-from helpers.batches import Recipe, SpeakerBatches, deal, some_speakers
+from helpers.batches import SpeakerBatches, TrainingConfig, assign_folds, sample_speakers
 from helpers.calibration import calibrate
-from helpers.checkpoint import Progress
+from helpers.checkpoint import Checkpoint
 from helpers.features import spectrograms_of
 from helpers.files import fingerprint
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
-from helpers.models import ScaledCosine, embeddings_of, gru_encoder, joint_encoder, pair_logits
+from helpers.models import ScaledCosine, concatenate_encoders, embed_spectrograms, gru_encoder, pair_logits
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
-from helpers.quality import share_of_calls
+from helpers.quality import telephone_share
 from helpers.verifier import Verifier
 
 # What keeps memory flat, however large a corpus; the course's own is below all three.
@@ -29,7 +29,7 @@ STATISTICS = 4096  # utterances that settle an encoder's mean and variance
 COMPARED = 1000  # utterances of a fold that are compared all with all
 
 
-def at_all_speeds(corpus, speakers, spectrogram, recipe):
+def speed_copies(corpus, speakers, spectrogram, config):
     """Spectrograms of utterances and of their copies at other speeds, which count as other speakers.
 
     Parameters
@@ -38,7 +38,7 @@ def at_all_speeds(corpus, speakers, spectrogram, recipe):
     speakers : int array (utterances,)
         Numbered from 0.
     spectrogram : features.Spectrogram
-    recipe : Recipe
+    config : Recipe
 
     Returns
     -------
@@ -47,18 +47,18 @@ def at_all_speeds(corpus, speakers, spectrogram, recipe):
     speakers : int array
         Of all arrays, one after the other.
     """
-    copies = spectrograms_of(corpus, spectrogram, recipe.speeds)
+    copies = spectrograms_of(corpus, spectrogram, config.speeds)
     labels = np.concatenate([speakers + i * (speakers.max() + 1) for i in range(len(copies))])
     return copies, labels
 
 
-def pair_objective(embeddings, recipe, speakers):
+def pair_objective(embeddings, config, speakers):
     """What the encoder is taught by: outputs and their losses, here all pairs of a batch.
 
     Parameters
     ----------
     embeddings : keras tensor (n, dimensions)
-    recipe : Recipe
+    config : Recipe
     speakers : int
         How many there are, copies included.
 
@@ -69,19 +69,19 @@ def pair_objective(embeddings, recipe, speakers):
     return [pair_logits(embeddings, ScaledCosine())], [BalancedPairLoss()]
 
 
-class Ingredients(NamedTuple):
+class TrainingHooks(NamedTuple):
     """The exchangeable parts of a training; those of the course by default.
 
     `encoder` (spectrograms) builds an encoder. `objective` (embeddings, recipe, speakers) gives the outputs
     and losses that teach it. `copies` (corpus, speakers, spectrogram, recipe) gives what it is taught from as
-    `at_all_speeds` does: first the utterances themselves; a copy that counts as another speaker's has a
+    `speed_copies` does: first the utterances themselves; a copy that counts as another speaker's has a
     multiple of the number of speakers added to its own. `augment` (spectrograms, rng) varies the batches of
     an epoch.
     """
 
     encoder: Any = gru_encoder
     objective: Any = pair_objective
-    copies: Any = at_all_speeds
+    copies: Any = speed_copies
     augment: Any = None
 
 
@@ -98,7 +98,7 @@ class Fold(NamedTuple):
     losses: list
 
 
-def prepare(corpus, speakers, spectrogram, recipe, ingredients=None):
+def prepare_folds(corpus, speakers, spectrogram, config, hooks=None):
     """The folds of a training: untrained encoders with their batches and held-out utterances.
 
     Parameters
@@ -107,42 +107,42 @@ def prepare(corpus, speakers, spectrogram, recipe, ingredients=None):
     speakers : int array (utterances,)
         Numbered from 0.
     spectrogram : features.Spectrogram
-    recipe : Recipe
-    ingredients : Ingredients, optional
+    config : Recipe
+    hooks : Ingredients, optional
 
     Returns
     -------
     list of Fold
         As many as the recipe has encoders; `held_out` is a bool array (utterances,).
     """
-    ingredients = ingredients or Ingredients()
-    fold = deal(speakers, recipe.folds, recipe.seed)
-    copies, labels = ingredients.copies(corpus, speakers, spectrogram, recipe)
+    hooks = hooks or TrainingHooks()
+    fold = assign_folds(speakers, config.folds, config.seed)
+    copies, labels = hooks.copies(corpus, speakers, spectrogram, config)
     originals, spectrograms = copies[0], [utterance for copy in copies for utterance in copy]
     prepared = []
-    for number in range(recipe.encoders):
+    for number in range(config.encoders):
         others = np.unique(speakers[fold != number])
-        learners = np.random.default_rng([recipe.seed, number]).permutation(others)[: recipe.learners]
+        learners = np.random.default_rng([config.seed, number]).permutation(others)[: config.max_speakers]
         kept = np.flatnonzero(np.isin(labels % (speakers.max() + 1), learners))
         known = np.unique(labels[kept], return_inverse=True)[1]
-        batches = SpeakerBatches([spectrograms[i] for i in kept], known, recipe, number)
+        batches = SpeakerBatches([spectrograms[i] for i in kept], known, config, number)
         with keras.name_scope(f"encoder_{number}"):  # PyTorch's gradients need weights of different names
             rows = np.flatnonzero(np.isin(speakers, learners))
-            encoder = ingredients.encoder(originals[rows[:: -(-len(rows) // STATISTICS)]])
+            encoder = hooks.encoder(originals[rows[:: -(-len(rows) // STATISTICS)]])
         encoder.name = f"encoder_{number}"
         inputs = keras.Input(encoder.input_shape[1:])
-        objective = ingredients.objective(encoder(inputs), recipe, int(known.max()) + 1)
+        objective = hooks.objective(encoder(inputs), config, int(known.max()) + 1)
         prepared.append(Fold(encoder, batches, fold == number, originals, inputs, *objective))
     return prepared
 
 
-def draw(folds, number, augment=None, batches=BATCHES):
+def draw_epoch(folds, number, augment=None, batches=BATCHES):
     """An epoch, so many batches at a time: spectrograms, one array a fold, and speakers, one an output.
 
     As many batches for each fold as the smallest has.
     """
     rows = min(fold.batches.steps for fold in folds) * folds[0].batches.size
-    seeds = [[fold.batches.recipe.seed, number, fold.batches.stream, 1] for fold in folds]
+    seeds = [[fold.batches.config.seed, number, fold.batches.stream, 1] for fold in folds]
     rngs, drawn = [np.random.default_rng(seed) for seed in seeds], 0
     for parts in zip(*(fold.batches.parts(number, batches) for fold in folds), strict=False):
         left, drawn = rows - drawn, drawn + len(parts[0][1])
@@ -155,20 +155,20 @@ def draw(folds, number, augment=None, batches=BATCHES):
         yield spectrograms, labels
 
 
-def within(held_out, speakers):
+def compared_utterances(held_out, speakers):
     """Of a bool array (utterances,) of held-out speakers, so many as are compared all with all."""
     rows = np.flatnonzero(held_out)
-    return np.isin(np.arange(len(speakers)), rows[some_speakers(speakers[rows], COMPARED)])
+    return np.isin(np.arange(len(speakers)), rows[sample_speakers(speakers[rows], COMPARED)])
 
 
-def held_out_scores(plda, voices, held_out, speakers):
+def held_out_scores(plda, embeddings, held_out, speakers):
     """Scores of all trials within each fold, by the encoder that never heard its speakers.
 
     Parameters
     ----------
     plda : plda.PLDA
         Each encoder's part of it has never heard them either.
-    voices : float array (utterances, encoders * dimensions)
+    embeddings : float array (utterances, encoders * dimensions)
     held_out : list of bool arrays (utterances,)
         The utterances of the speakers that each encoder did not learn from.
     speakers : int array (utterances,)
@@ -182,10 +182,10 @@ def held_out_scores(plda, voices, held_out, speakers):
     """
     parts = []
     for number, apart in enumerate(held_out):
-        apart = within(apart, speakers)
+        apart = compared_utterances(apart, speakers)
         mine = speakers[apart]
         trials = all_trials(mine)
-        scores = plda.scores(voices[apart], encoder=number)[trials.left, trials.right]
+        scores = plda.scores(embeddings[apart], encoder=number)[trials.left, trials.right]
         parts.append((scores, trials.label, mine[trials.left], mine[trials.right]))
     return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
 
@@ -193,11 +193,11 @@ def held_out_scores(plda, voices, held_out, speakers):
 def train(
     corpus,
     spectrogram,
-    recipe=None,
-    progress_file=None,
-    watched=False,
+    config=None,
+    checkpoint_file=None,
+    show_progress=False,
     after_epoch=None,
-    ingredients=None,
+    hooks=None,
 ):
     """Train a Siamese GRU on a corpus: one encoder for each fold of speakers, side by side.
 
@@ -210,15 +210,15 @@ def train(
     corpus : corpora.Corpus
         Training speakers only.
     spectrogram : features.Spectrogram
-    recipe : Recipe, optional
-    progress_file : path, optional
+    config : Recipe, optional
+    checkpoint_file : path, optional
         Kept up to date after each epoch; a killed run with the same settings goes on from it, and its
         result equals that of an unbroken run. Removed at the end.
-    watched : bool
+    show_progress : bool
         Show a progress bar.
     after_epoch : callable (history, folds), optional
         Called after each epoch, to draw the curves for one.
-    ingredients : Ingredients, optional
+    hooks : Ingredients, optional
 
     Returns
     -------
@@ -233,34 +233,40 @@ def train(
     InputError
         When the corpus has too few speakers or utterances for the recipe.
     """
-    recipe, ingredients, started = recipe or Recipe(), ingredients or Ingredients(), time.perf_counter()
-    keras.utils.set_random_seed(recipe.seed)
+    config, hooks, started = (
+        config or TrainingConfig(),
+        hooks or TrainingHooks(),
+        time.perf_counter(),
+    )
+    keras.utils.set_random_seed(config.seed)
     speakers = np.unique(corpus.speakers, return_inverse=True)[1]  # small numbers: Keras makes floats of them
-    folds = prepare(corpus, speakers, spectrogram, recipe, ingredients)
+    folds = prepare_folds(corpus, speakers, spectrogram, config, hooks)
     spectrograms = folds[0].spectrograms
     batches = [fold.batches for fold in folds]
     model = keras.Model(
         [fold.inputs for fold in folds], [output for fold in folds for output in fold.outputs]
     )
-    steps = recipe.epochs * min(each.steps for each in batches)
-    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+    steps = config.epochs * min(each.steps for each in batches)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     model.compile(
         keras.optimizers.Adam(schedule, name="adam"), [loss for fold in folds for loss in fold.losses]
     )
     model.optimizer.build(model.trainable_variables)
 
     design = re.sub(r'_\d+"', '"', model.to_json())  # without the numbers that Keras counts up as it names
-    drawn, _ = next(draw(folds[:1], 0, ingredients.augment))
-    parts = corpus.waveforms, corpus.speakers, recipe, spectrogram, keras.backend.backend(), design, *drawn
-    progress = Progress(model, progress_file, fingerprint(*parts))
-    compared = [within(fold.held_out, speakers) for fold in folds]
+    drawn, _ = next(draw_epoch(folds[:1], 0, hooks.augment))
+    parts = corpus.waveforms, corpus.speakers, config, spectrogram, keras.backend.backend(), design, *drawn
+    progress = Checkpoint(model, checkpoint_file, fingerprint(*parts))
+    compared = [compared_utterances(fold.held_out, speakers) for fold in folds]
     unseen = [spectrograms[rows] for rows in compared]
     theirs = [speakers[rows] for rows, fold in zip(compared, folds, strict=True) for _ in fold.outputs]
     model.test_on_batch(unseen, theirs)  # builds the losses: built inside `fit`, TensorFlow traces it twice
-    left = range(progress.epoch, recipe.epochs)
-    for number in tqdm(left, initial=progress.epoch, total=recipe.epochs, unit="epoch", disable=not watched):
+    left = range(progress.epoch, config.epochs)
+    for number in tqdm(
+        left, initial=progress.epoch, total=config.epochs, unit="epoch", disable=not show_progress
+    ):
         total, drawn = 0.0, 0
-        for inputs, labels in draw(folds, number, ingredients.augment, BATCHES):
+        for inputs, labels in draw_epoch(folds, number, hooks.augment, BATCHES):
             fitted = model.fit(inputs, labels, batch_size=batches[0].size, shuffle=False, verbose=0)
             total, drawn = total + len(labels[0]) * fitted.history["loss"][-1], drawn + len(labels[0])
         # All pairs of a fold at once; folds may differ in size, which `fit` would not take.
@@ -273,10 +279,10 @@ def train(
             after_epoch(progress.history, folds)
             started = time.perf_counter()  # what is drawn or tested there is no training
 
-    encoder = joint_encoder([fold.encoder for fold in folds])
-    voices, held_out = embeddings_of(encoder, spectrograms), [fold.held_out for fold in folds]
-    plda = PLDA(len(folds), voices.shape[1] // len(folds)).fit(voices, speakers, held_out)
-    scores, labels, *_ = held_out_scores(plda, voices, held_out, speakers)
+    encoder = concatenate_encoders([fold.encoder for fold in folds])
+    embeddings, held_out = embed_spectrograms(encoder, spectrograms), [fold.held_out for fold in folds]
+    plda = PLDA(len(folds), embeddings.shape[1] // len(folds)).fit(embeddings, speakers, held_out)
+    scores, labels, *_ = held_out_scores(plda, embeddings, held_out, speakers)
     calibration = calibrate(scores, labels)
     learnt = [variable for fold in folds for variable in fold.encoder.trainable_variables] + plda.weights
     facts = {
@@ -284,12 +290,12 @@ def train(
         "backend": keras.backend.backend(),
         "parameters": sum(int(np.prod(variable.shape)) for variable in learnt) + len(calibration),
         "speakers_train": int(speakers.max()) + 1,
-        "calls": share_of_calls(corpus.waveforms),
-        "recipe": asdict(recipe),
+        "calls": telephone_share(corpus.waveforms),
+        "recipe": asdict(config),
         "held_out_eer": equal_error(scores, labels)[0],
         "train_seconds": progress.seconds + time.perf_counter() - started,
     }
-    if progress_file is not None:
-        Path(progress_file).unlink(missing_ok=True)
+    if checkpoint_file is not None:
+        Path(checkpoint_file).unlink(missing_ok=True)
     scale = ScaledCosine(*calibration, name="calibration")
     return Verifier(encoder, plda, scale, spectrogram, 0.0, facts), progress.history

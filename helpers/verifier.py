@@ -11,7 +11,7 @@ import helpers.plda  # noqa: F401, saved verifiers hold one
 from helpers import SAMPLE_RATE, InputError, first_line
 from helpers.calibration import Calibration
 from helpers.features import Spectrogram
-from helpers.files import fingerprint, replacing
+from helpers.files import atomic_write, fingerprint
 from helpers.models import CHUNK, registered
 
 
@@ -47,7 +47,7 @@ class Verifier(keras.Model):
         return self.encoder(spectrograms)
 
     @property
-    def knows_calls(self):
+    def trained_on_calls(self):
         """Whether it learnt from telephone calls, for the most part: it judges them then, and only them."""
         return self.facts.get("calls", 0.0) > 0.5
 
@@ -56,8 +56,8 @@ class Verifier(keras.Model):
         waveforms = np.atleast_2d(waveforms)
         parts = range(0, max(1, len(waveforms)), CHUNK)
         spectrograms = (self.spectrogram(waveforms[i : i + CHUNK]) for i in parts)
-        voices = [self.encoder.predict(each, batch_size=256, verbose=0) for each in spectrograms]
-        return np.concatenate(voices)
+        embeddings = [self.encoder.predict(each, batch_size=256, verbose=0) for each in spectrograms]
+        return np.concatenate(embeddings)
 
     def scores(self, embeddings, others=None):
         """Log likelihood ratios (natural log) of embeddings with others, by default with each other.
@@ -116,7 +116,7 @@ def save_verifier(verifier, path):
     InputError
         When it cannot be written; an earlier file at `path` stays.
     """
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         verifier.save(temporary)
 
 
@@ -194,9 +194,9 @@ def embed_recordings(verifier, waveforms, lengths=4):
     samples, half = np.array([len(waveform) for waveform in waveforms]), SAMPLE_RATE // 2
     if len(np.unique(samples)) > lengths:
         samples = np.where(samples < 2 * half, samples, samples // half * half)
-    voices = {}
+    embeddings = {}
     for count in np.unique(samples):
         rows = np.flatnonzero(samples == count)
         batch = np.stack([waveforms[row][:count] for row in rows])
-        voices |= dict(zip(rows, verifier.embed(batch), strict=True))
-    return np.stack([voices[row] for row in range(len(samples))])
+        embeddings |= dict(zip(rows, verifier.embed(batch), strict=True))
+    return np.stack([embeddings[row] for row in range(len(samples))])

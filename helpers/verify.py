@@ -25,10 +25,10 @@ def find_model(trained=None):
     """Path of a model for recordings of people: `trained`, by default the last `make run`'s, where it learnt
     from people, or else the one that comes with the course."""
     trained = trained or TRAINED
-    return trained if learnt_from(trained) not in ("", synthesis.NAME) else PEOPLE
+    return trained if training_corpus(trained) not in ("", synthesis.NAME) else PEOPLE
 
 
-def learnt_from(path):
+def training_corpus(path):
     """Name of the corpus that a saved model was trained on; empty where it cannot be read."""
     try:
         with zipfile.ZipFile(path) as saved:
@@ -54,8 +54,8 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
     dict
         `same` (bool); `score`, the mean log likelihood ratio (natural log), one person against two;
         `probability` of one person under the prior; `threshold` of the score; `remarks` on what may make the
-        answer wrong (list of str); and `recordings`, for each its `file`, what `quality.examine` measured,
-        and `remarks`.
+        answer wrong (list of str); and `recordings`, for each its `file`, what `quality.measure_quality`
+        measured, and `remarks`.
 
     Raises
     ------
@@ -68,11 +68,11 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
     RATIO.threshold(prior, cost_miss, cost_false_alarm)  # a bad one is told before anything is read
     paths = [Path(path) for path in (*enrolled, verified)]
     waveforms = [audio.load_query(path) for path in paths]
-    answer = listen(verifier, [path.name for path in paths], waveforms)
-    return decided(answer, prior, cost_miss, cost_false_alarm)
+    answer = score_recordings(verifier, [path.name for path in paths], waveforms)
+    return decide(answer, prior, cost_miss, cost_false_alarm)
 
 
-def listen(verifier, names, waveforms):
+def score_recordings(verifier, names, waveforms):
     """What `verify` finds before an operating point is set: its `score`, `remarks` and `recordings`.
 
     Parameters
@@ -83,22 +83,24 @@ def listen(verifier, names, waveforms):
     waveforms : list of float arrays (samples,)
         One person's, and the one to verify as the last.
     """
-    calls = verifier.knows_calls
+    calls = verifier.trained_on_calls
     recordings = [_examined(*each, calls) for each in zip(names, waveforms, strict=True)]
-    speech = quality.trimmed(waveforms, quality.SILENT)
-    voices = embed_recordings(verifier, speech)
-    score = float(verifier.scores(voices[:-1], voices[-1:]).mean())  # voices averaged are not calibrated
+    speech = quality.trim_silence(waveforms, quality.SILENT)
+    embeddings = embed_recordings(verifier, speech)
+    score = float(
+        verifier.scores(embeddings[:-1], embeddings[-1:]).mean()
+    )  # voices averaged are not calibrated
     far = max(quality.spectrum_distance(each, speech[-1]) for each in speech[:-1])
     notes = [f"{each['file']} is {remark}" for each in recordings for remark in each["remarks"]]
-    notes += _unlike_others(verifier, voices[:-1], names)
+    notes += _unlike_other_enrolments(verifier, embeddings[:-1], names)
     if far > quality.UNLIKE:
         found = f"average spectra {far:.0f} dB apart"
         notes.append(f"{names[-1]} sounds like another microphone or room ({found}), or another voice")
     return {"score": score, "remarks": notes, "recordings": recordings}
 
 
-def decided(answer, prior=0.5, cost_miss=1, cost_false_alarm=1):
-    """An answer of `listen`, or one of `verify` anew, at an operating point; parameters as for `verify`."""
+def decide(answer, prior=0.5, cost_miss=1, cost_false_alarm=1):
+    """An answer of `score_recordings` or of `verify` at an operating point; parameters as for `verify`."""
     threshold = RATIO.threshold(prior, cost_miss, cost_false_alarm)
     found = {
         "same": answer["score"] >= threshold,
@@ -110,17 +112,17 @@ def decided(answer, prior=0.5, cost_miss=1, cost_false_alarm=1):
 
 
 def _examined(name, waveform, calls):
-    measured = quality.examine(waveform)
+    measured = quality.measure_quality(waveform)
     quality.check_fit(measured, name, calls)
     return {"file": name, **measured._asdict(), "remarks": quality.remarks(measured)}
 
 
-def _unlike_others(verifier, voices, names):
+def _unlike_other_enrolments(verifier, embeddings, names):
     """Remarks on enrolled recordings that do not sound like the mean of the other ones."""
-    if len(voices) < 3:
+    if len(embeddings) < 3:
         return []
-    others = (voices.sum(axis=0) - voices) / (len(voices) - 1)
-    scores = verifier.scores(others, voices).diagonal()
+    others = (embeddings.sum(axis=0) - embeddings) / (len(embeddings) - 1)
+    scores = verifier.scores(others, embeddings).diagonal()
     return [
         f"{name} does not sound like the other recordings enrolled"
         for name, score in zip(names, scores, strict=False)
@@ -128,7 +130,7 @@ def _unlike_others(verifier, voices, names):
     ]
 
 
-def in_words(answer):
+def describe(answer):
     """An answer of `verify` as a paragraph in plain words."""
     percent = 100 * answer["probability"]
     sure = f"{percent:.0f} %" if 1 <= percent <= 99 else "less than 1 %" if percent < 1 else "more than 99 %"
@@ -160,7 +162,7 @@ def main(arguments=None):
         if options.json:
             print(json.dumps({"same": None, "why": str(error)}, indent=1))
         return 2
-    print(json.dumps(answer, indent=1) if options.json else in_words(answer))
+    print(json.dumps(answer, indent=1) if options.json else describe(answer))
     return 0 if answer["same"] else 1
 
 

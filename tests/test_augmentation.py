@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import InputError
-from helpers.augmentation import at_speed, crop, mask_bins, speeds_of
+from helpers.augmentation import at_speed, crop, mask_bins, parse_speeds
 
 
 @pytest.mark.parametrize(("speed", "samples"), [(0.9, 17_978), (1.1, 14_710), (1.0, 16_180), (2.0, 8090)])
@@ -23,12 +23,12 @@ def test_a_speed_moves_length_and_frequency(speed, samples):
 
 
 def test_speeds_are_read_from_a_parameter():
-    assert speeds_of("0.8, 0.9,1.1,") == (0.8, 0.9, 1.1)
-    assert speeds_of("") == speeds_of(" ") == ()
-    assert speeds_of(0.9) == (0.9,)  # as papermill passes a single one on
+    assert parse_speeds("0.8, 0.9,1.1,") == (0.8, 0.9, 1.1)
+    assert parse_speeds("") == parse_speeds(" ") == ()
+    assert parse_speeds(0.9) == (0.9,)  # as papermill passes a single one on
     for wrong in ("fast", "0.9;1.1", "0", "0.9,-1", "3", "nan"):
         with pytest.raises(InputError, match=r"^speeds is '.*'; expected numbers from 0\.5 to 2"):
-            speeds_of(wrong)
+            parse_speeds(wrong)
 
 
 def test_masks_are_bands_of_the_mean_within_the_width():

@@ -5,21 +5,19 @@ import pytest
 from test_plda import LEARNT, NAMES, TEST
 
 from helpers import metrics, pairs
-from helpers.research import ingredients as training_ingredients
+from helpers.research import training_hooks
 
 
 def test_whitening_makes_the_scatter_within_speakers_round():
     centres = np.stack([LEARNT[8 * i : 8 * i + 8].mean(axis=0) for i in range(30)])
     white = np.linalg.inv(np.linalg.cholesky(np.cov((LEARNT - centres[NAMES]).T)))
     expected = metrics.cosine_scores((TEST - LEARNT.mean(axis=0)) @ white.T)
-    np.testing.assert_allclose(
-        training_ingredients.whitening(LEARNT, NAMES, TEST, floor=0), expected, atol=1e-6
-    )
+    np.testing.assert_allclose(training_hooks.whitening(LEARNT, NAMES, TEST, floor=0), expected, atol=1e-6)
 
 
 def test_normalised_scores_count_deviations_from_the_likest_strangers():
     unit = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (LEARNT, TEST)]
-    scores = training_ingredients.score_norm(unit[0], NAMES, unit[1], nearest=3)
+    scores = training_hooks.score_norm(unit[0], NAMES, unit[1], nearest=3)
     cohort = np.stack([unit[0][8 * i : 8 * i + 8].mean(axis=0) for i in range(30)])
     cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
     likest = [np.sort(cohort @ voice)[-3:] for voice in unit[1]]
@@ -47,7 +45,7 @@ def test_a_backend_hears_what_a_cosine_misses(name):
     def rate(matrix):
         return metrics.equal_error(matrix[trials.left, trials.right], trials.label)[0]
 
-    scores = training_ingredients.BACKENDS[name](learnt, NAMES, test)
+    scores = training_hooks.BACKENDS[name](learnt, NAMES, test)
     assert scores.shape == (72, 72)
     np.testing.assert_allclose(scores, scores.T, atol=1e-6)
     assert rate(scores) < rate(metrics.cosine_scores(test)) - 0.05

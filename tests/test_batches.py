@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from helpers import InputError
-from helpers.batches import Recipe, SpeakerBatches, deal, hold_out, some_speakers
+from helpers.batches import SpeakerBatches, TrainingConfig, assign_folds, hold_out_speakers, sample_speakers
 
 pytestmark = pytest.mark.backend
 
-COUNTING = replace(Recipe(), batch_speakers=3, batch_utterances=2, widest_mask=0.0, crop=0.5)
+COUNTING = replace(TrainingConfig(), batch_speakers=3, batch_utterances=2, widest_mask=0.0, crop=0.5)
 SPEAKERS = np.random.default_rng(0).permutation(np.repeat([3, 5, 7, 20, 21], [2, 3, 4, 4, 5]))
 LENGTHS = np.random.default_rng(1).integers(16, 30, size=len(SPEAKERS))
 
@@ -36,14 +36,14 @@ def batches():
 def test_some_speakers_are_whole_and_as_many_as_fit():
     speakers = np.repeat([3, 5, 7, 20, 21], [2, 3, 4, 4, 5])
     for wanted in range(9, 19):
-        chosen = some_speakers(speakers, wanted)
+        chosen = sample_speakers(speakers, wanted)
         for name in np.unique(speakers):
             assert len(set(chosen[speakers == name])) == 1
         left = np.unique(speakers[~chosen], return_counts=True)[1]
         assert chosen.sum() <= wanted
         assert (wanted == 18) == (len(left) == 0)
-        np.testing.assert_array_equal(chosen, some_speakers(speakers + 1, wanted))
-    assert len(set(speakers[some_speakers(speakers, 0)])) == 2
+        np.testing.assert_array_equal(chosen, sample_speakers(speakers + 1, wanted))
+    assert len(set(speakers[sample_speakers(speakers, 0)])) == 2
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
@@ -70,7 +70,7 @@ def test_parts_of_an_epoch_are_the_epoch(batches, size):
 )
 def test_recipes_that_make_no_sense_are_refused(change, message):
     with pytest.raises(InputError, match=message) as refusal:
-        Recipe(**change)
+        TrainingConfig(**change)
     assert "\n" not in str(refusal.value)
 
 
@@ -78,22 +78,22 @@ def test_recipes_that_make_no_sense_are_refused(change, message):
 def test_folds_are_whole_speakers_and_as_equal_as_can_be(seed):
     names, counts = [4, 8, 15, 16, 23, 42, 99], [2, 3, 4, 5, 6, 7, 8]
     speakers = np.random.default_rng(seed).permutation(np.repeat(names, counts))
-    fold = deal(speakers, 3, seed)
+    fold = assign_folds(speakers, 3, seed)
     assert fold.shape == speakers.shape
     members = [set(speakers[fold == number]) for number in range(3)]
     assert sorted(map(len, members)) == [2, 2, 3]
     assert sum(map(len, members)) == len(set.union(*members)) == 7  # nobody in two of them, nobody in none
-    np.testing.assert_array_equal(fold, deal(speakers, 3, seed))
+    np.testing.assert_array_equal(fold, assign_folds(speakers, 3, seed))
 
 
 def test_fifty_one_speakers_in_five_folds():
-    fold = deal(np.repeat(np.arange(51), 10), 5)
+    fold = assign_folds(np.repeat(np.arange(51), 10), 5)
     assert sorted(np.bincount(fold)) == [100, 100, 100, 100, 110]
 
 
 def test_folds_are_drawn():
     speakers = np.repeat(np.arange(6), 2)
-    drawn = {tuple(sorted(set(speakers[deal(speakers, 3, seed) == 0]))) for seed in range(100)}
+    drawn = {tuple(sorted(set(speakers[assign_folds(speakers, 3, seed) == 0]))) for seed in range(100)}
     assert len(drawn) == 15
 
 
@@ -102,10 +102,10 @@ def test_folds_of_fewer_than_two_speakers_are_refused(folds):
     speakers = np.repeat(np.arange(7), 3)
     expected = f"7 speakers in {folds} folds; expected at least 2 folds with at least 2 speakers each"
     with pytest.raises(InputError, match=expected) as refusal:
-        deal(speakers, folds)
+        assign_folds(speakers, folds)
     assert "\n" not in str(refusal.value)
     for fits in (2, 3):
-        assert set(deal(speakers, fits)) == set(range(fits))
+        assert set(assign_folds(speakers, fits)) == set(range(fits))
 
 
 # ---- batches -----------------------------------------------------------------------------------------------
@@ -190,16 +190,16 @@ def test_batches_larger_than_the_data_are_refused(change):
 @pytest.mark.parametrize("seed", range(5))
 def test_held_out_speakers_are_whole_and_as_many_as_asked(seed):
     speakers = np.random.default_rng(seed).permutation(np.repeat([4, 8, 15, 16, 23, 42], [2, 3, 4, 5, 6, 7]))
-    aside = hold_out(speakers, 2, seed)
+    aside = hold_out_speakers(speakers, 2, seed)
     assert aside.dtype == bool
     assert len(set(speakers[aside])) == 2
     assert not set(speakers[aside]) & set(speakers[~aside])
-    np.testing.assert_array_equal(aside, hold_out(speakers, 2, seed))
+    np.testing.assert_array_equal(aside, hold_out_speakers(speakers, 2, seed))
 
 
 def test_held_out_speakers_are_drawn():
     speakers = np.repeat(np.arange(6), 2)
-    drawn = {tuple(sorted(set(speakers[hold_out(speakers, 2, seed)]))) for seed in range(100)}
+    drawn = {tuple(sorted(set(speakers[hold_out_speakers(speakers, 2, seed)]))) for seed in range(100)}
     assert len(drawn) == 15
 
 
@@ -207,6 +207,6 @@ def test_held_out_speakers_are_drawn():
 def test_a_count_that_leaves_too_few_speakers_is_refused(count):
     speakers = np.repeat(np.arange(6), 3)
     with pytest.raises(InputError, match=f"{count} of 6 speakers held out; expected at least 2"):
-        hold_out(speakers, count)
+        hold_out_speakers(speakers, count)
     for fits in (2, 4):
-        assert hold_out(speakers, fits).sum() == 3 * fits
+        assert hold_out_speakers(speakers, fits).sum() == 3 * fits

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from helpers import InputError
-from helpers.batches import Recipe
-from helpers.checkpoint import Progress
+from helpers.batches import TrainingConfig
+from helpers.checkpoint import Checkpoint
 from helpers.features import Spectrogram
 from helpers.files import fingerprint
 
@@ -47,7 +47,7 @@ def forget(model):
 
 
 def test_epochs_losses_and_seconds_are_counted(tiny):
-    progress = Progress(tiny)
+    progress = Checkpoint(tiny)
     assert (progress.epoch, progress.seconds) == (0, 0)
     play(tiny, progress, [0.9, float("nan")])
     assert (progress.epoch, progress.seconds) == (2, 3.0)
@@ -57,14 +57,14 @@ def test_epochs_losses_and_seconds_are_counted(tiny):
 
 def test_all_of_the_state_comes_back(tiny, tmp_path):
     path = tmp_path / "p.npz"
-    progress = Progress(tiny, path, "one")
+    progress = Checkpoint(tiny, path, "one")
     tiny.fit(np.ones((8, 2)), np.ones((8, 1)), batch_size=2, verbose=0)
     play(tiny, progress, [0.5, float("nan"), 0.9])
     saved = state(tiny)
     tiny.fit(np.ones((8, 2)), np.ones((8, 1)), batch_size=2, verbose=0)
     changed = [(now != before).any() for now, before in zip(state(tiny), saved, strict=True)]
     assert sum(changed) == 5  # kernel, its two moments, the dropout's seed, the steps; not the rate
-    again = Progress(tiny, path, "one")
+    again = Checkpoint(tiny, path, "one")
     for now, before in zip(state(tiny), saved, strict=True):
         np.testing.assert_array_equal(now, before)
     np.testing.assert_array_equal(kernel(tiny), 3)
@@ -72,45 +72,45 @@ def test_all_of_the_state_comes_back(tiny, tmp_path):
     assert again.history["loss"] == progress.history["loss"]
     np.testing.assert_array_equal(again.history["val_loss"], [0.5, np.nan, 0.9])
     play(tiny, again, [0.3])
-    assert Progress(tiny, path, "one").epoch == 4
+    assert Checkpoint(tiny, path, "one").epoch == 4
 
 
 @pytest.mark.parametrize("name", ["p.npz", "progress"])
 def test_progress_of_another_run_is_not_taken_up(tiny, tmp_path, name):
     path = tmp_path / name
-    play(tiny, Progress(tiny, path, "one"), [0.5, 0.4])
+    play(tiny, Checkpoint(tiny, path, "one"), [0.5, 0.4])
     assert list(tmp_path.iterdir()) == [path]
     forget(tiny)
-    other = Progress(tiny, path, "two")
+    other = Checkpoint(tiny, path, "two")
     assert (other.epoch, other.seconds, other.history) == (0, 0, {"loss": [], "val_loss": []})
     np.testing.assert_array_equal(kernel(tiny), 77)
-    assert Progress(tiny, path, "one").history["val_loss"] == [0.5, 0.4]
+    assert Checkpoint(tiny, path, "one").history["val_loss"] == [0.5, 0.4]
     np.testing.assert_array_equal(kernel(tiny), 2)
 
 
 def test_damaged_progress_is_not_taken_up(tiny, tmp_path):
     path = tmp_path / "p.npz"
-    play(tiny, Progress(tiny, path, "one"), [0.5, 0.4])
+    play(tiny, Checkpoint(tiny, path, "one"), [0.5, 0.4])
     whole = path.read_bytes()
     forget(tiny)
     contents = [whole[: int(len(whole) * share)] for share in (0, 0.3, 0.9, 0.999)]
     contents += [np.random.default_rng(0).bytes(2000), b"PK\x03\x04", b"{}"]
     for content in contents:
         path.write_bytes(content)
-        assert Progress(tiny, path, "one").epoch == 0
+        assert Checkpoint(tiny, path, "one").epoch == 0
         np.testing.assert_array_equal(kernel(tiny), 77)
     for kept in ("[]", "3", "{}", '{"history": {}}'):
         np.savez(path, kept=kept, **{f"now_{i}": value for i, value in enumerate(state(tiny))})
-        assert Progress(tiny, path, "one").epoch == 0
+        assert Checkpoint(tiny, path, "one").epoch == 0
         np.testing.assert_array_equal(kernel(tiny), 77)
     path.write_bytes(whole)
-    assert Progress(tiny, path, "one").epoch == 2
+    assert Checkpoint(tiny, path, "one").epoch == 2
 
 
 def test_a_full_disk_is_told_in_one_line_and_keeps_the_progress(tiny, tmp_path):
     resource = pytest.importorskip("resource")
     path = tmp_path / "p.npz"
-    progress = Progress(tiny, path, "one")
+    progress = Checkpoint(tiny, path, "one")
     play(tiny, progress, [0.5])
     earlier, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
@@ -125,14 +125,14 @@ def test_a_full_disk_is_told_in_one_line_and_keeps_the_progress(tiny, tmp_path):
 
 
 def test_fingerprints_tell_runs_apart():
-    recipe, data = Recipe(), np.arange(6.0)
-    assert fingerprint(data, recipe) == fingerprint(data.copy(), Recipe())
+    config, data = TrainingConfig(), np.arange(6.0)
+    assert fingerprint(data, config) == fingerprint(data.copy(), TrainingConfig())
     runs = [
-        (data, recipe),
-        (data + 1, recipe),
-        (data, replace(recipe, seed=1)),
-        (data, recipe, Spectrogram()),
+        (data, config),
+        (data + 1, config),
+        (data, replace(config, seed=1)),
+        (data, config, Spectrogram()),
     ]
-    runs += [(data, replace(recipe, speeds=(0.9,))), (data, replace(recipe, epochs=41))]
-    runs += [(data.astype(np.float32), recipe), (data.reshape(2, 3), recipe)]
+    runs += [(data, replace(config, speeds=(0.9,))), (data, replace(config, epochs=41))]
+    runs += [(data.astype(np.float32), config), (data.reshape(2, 3), config)]
     assert len({fingerprint(*run) for run in runs}) == len(runs)

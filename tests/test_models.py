@@ -10,10 +10,10 @@ import pytest
 
 from helpers import InputError
 from helpers.features import Spectrogram
-from helpers.files import replacing
+from helpers.files import atomic_write
 from helpers.losses import BalancedPairLoss
-from helpers.models import AllPairs, ScaledCosine, StatisticsPooling, batch_model, cudnn_obstacles
-from helpers.models import gru_encoder, joint_encoder, pair_logits, siamese_model, standardisation
+from helpers.models import AllPairs, ScaledCosine, StatisticsPooling, batch_model, concatenate_encoders
+from helpers.models import cudnn_obstacles, gru_encoder, pair_logits, siamese_model, standardisation
 from helpers.pairs import enrolments
 from helpers.plda import PLDA
 from helpers.verifier import Verifier, load_verifier, save_verifier
@@ -55,10 +55,10 @@ def verifier(encoder, scale):
 def known(dimensions, encoders=1):
     """Voices, their speakers, and which are held out from each encoder: none."""
     rng, speakers = np.random.default_rng(5), np.repeat(np.arange(8), 4)
-    voices = rng.normal(size=(8, dimensions * encoders))[speakers] + rng.normal(
+    embeddings = rng.normal(size=(8, dimensions * encoders))[speakers] + rng.normal(
         size=(32, dimensions * encoders)
     )
-    return voices, speakers, [speakers < 0] * encoders
+    return embeddings, speakers, [speakers < 0] * encoders
 
 
 def array(tensor):
@@ -235,8 +235,8 @@ def test_the_siamese_model_is_symmetric(encoder, scale):
 
 def test_all_uses_agree(encoder, scale):
     a, b = speech(5, seed=1), speech(5, seed=2)
-    voices = embed(encoder, np.concatenate([a, b]))
-    logits = 10 * voices @ voices.T - 5
+    embeddings = embed(encoder, np.concatenate([a, b]))
+    logits = 10 * embeddings @ embeddings.T - 5
     all_pairs = batch_model(encoder, scale).predict(np.concatenate([a, b]), verbose=0)
     np.testing.assert_allclose(all_pairs, logits, atol=1e-4)
     chances = siamese_model(encoder, scale).predict([a, b], verbose=0)[:, 0]
@@ -264,20 +264,20 @@ def test_training_on_batches_trains_all_uses(encoder, scale):
     before = embed(encoder, a)
     training.compile(keras.optimizers.SGD(0.5), BalancedPairLoss())
     training.fit(speech(8), np.repeat(np.arange(4), 2), batch_size=8, epochs=2, verbose=0)
-    voices = embed(encoder, np.concatenate([a, b]))
-    assert np.abs(voices[:4] - before).max() > 1e-3
+    embeddings = embed(encoder, np.concatenate([a, b]))
+    assert np.abs(embeddings[:4] - before).max() > 1e-3
     w, b_ = float(array(scale.w)), float(array(scale.b))
     assert w != 10
-    expected = 1 / (1 + np.exp(-w * np.sum(voices[:4] * voices[4:], axis=1) - b_))
+    expected = 1 / (1 + np.exp(-w * np.sum(embeddings[:4] * embeddings[4:], axis=1) - b_))
     np.testing.assert_allclose(siamese.predict([a, b], verbose=0)[:, 0], expected, rtol=1e-4)
 
 
 def test_pair_logits_are_scaled_cosines_of_all_pairs(encoder, scale):
-    voices = embed(encoder, speech(5, seed=1))
-    logits = array(pair_logits(voices, ScaledCosine(w=3.0, b=1.0)))
-    np.testing.assert_allclose(logits, 3 * voices @ voices.T + 1, atol=1e-5)
+    embeddings = embed(encoder, speech(5, seed=1))
+    logits = array(pair_logits(embeddings, ScaledCosine(w=3.0, b=1.0)))
+    np.testing.assert_allclose(logits, 3 * embeddings @ embeddings.T + 1, atol=1e-5)
     expected = batch_model(encoder, scale).predict(speech(5, seed=1), verbose=0)
-    np.testing.assert_allclose(array(pair_logits(voices, scale)), expected, atol=1e-4)
+    np.testing.assert_allclose(array(pair_logits(embeddings, scale)), expected, atol=1e-4)
 
 
 # ---- several encoders as one -------------------------------------------------------------------------------
@@ -295,22 +295,24 @@ def three():
 @pytest.mark.parametrize("frames", [1, 9, 31])
 def test_the_cosine_of_several_encoders_is_the_mean_of_theirs(three, frames):
     spectrograms = speech(7, frames, seed=1)
-    together = embed(joint_encoder(three), spectrograms)
+    together = embed(concatenate_encoders(three), spectrograms)
     assert together.shape == (7, 3 * 5)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
-    voices = [embed(encoder, spectrograms) for encoder in three]
-    cosines = [each @ each.T for each in voices]
+    embeddings = [embed(encoder, spectrograms) for encoder in three]
+    cosines = [each @ each.T for each in embeddings]
     assert np.abs(cosines[0] - cosines[1]).max() > 0.01
     np.testing.assert_allclose(together @ together.T, np.mean(cosines, axis=0), atol=1e-5)
-    np.testing.assert_allclose(together, np.hstack(voices) / np.sqrt(3), atol=1e-5)  # side by side, in order
+    np.testing.assert_allclose(
+        together, np.hstack(embeddings) / np.sqrt(3), atol=1e-5
+    )  # side by side, in order
 
 
 def test_one_encoder_stays_itself(encoder):
-    assert joint_encoder([encoder]) is encoder
+    assert concatenate_encoders([encoder]) is encoder
 
 
 def test_several_encoders_keep_their_weights(three):
-    joint = joint_encoder(three)
+    joint = concatenate_encoders(three)
     assert joint.count_params() == sum(encoder.count_params() for encoder in three)
     before = embed(joint, speech())
     kernel = three[1].get_layer("projection").trainable_variables[0]
@@ -321,14 +323,14 @@ def test_several_encoders_keep_their_weights(three):
 
 def test_several_encoders_survive_the_disk(three, tmp_path):
     scale = ScaledCosine(7.5, -3.0, name="calibration")
-    verifier = Verifier(joint_encoder(three), PLDA(3, 5).fit(*known(5, 3)), scale, FEATURES, 0.4)
+    verifier = Verifier(concatenate_encoders(three), PLDA(3, 5).fit(*known(5, 3)), scale, FEATURES, 0.4)
     save_verifier(verifier, tmp_path / "v.keras")
     loaded = load_verifier(tmp_path / "v.keras", FEATURES)
     for samples in (200, 400):  # another number of frames
         waveforms = np.random.default_rng(1).uniform(-0.5, 0.5, (4, samples)).astype(np.float32)
-        voices = loaded.embed(waveforms)
-        np.testing.assert_array_equal(voices, verifier.embed(waveforms))
-        np.testing.assert_array_equal(loaded.scores(voices), verifier.scores(voices))
+        embeddings = loaded.embed(waveforms)
+        np.testing.assert_array_equal(embeddings, verifier.embed(waveforms))
+        np.testing.assert_array_equal(loaded.scores(embeddings), verifier.scores(embeddings))
     np.testing.assert_allclose(array(loaded.scale(np.float32([0.4, 1.0]))), [0, 4.5], atol=1e-5)
     assert loaded.encoder.count_params() == verifier.encoder.count_params()
     siamese = siamese_model(loaded.encoder, loaded.scale, loaded.plda)
@@ -337,12 +339,12 @@ def test_several_encoders_survive_the_disk(three, tmp_path):
 
 
 def test_enrolled_voices_are_their_mean(verifier):
-    voices, speakers, _ = known(5)
+    embeddings, speakers, _ = known(5)
     trials = enrolments(speakers, 3)
-    found = verifier.enrolled_scores(voices, trials)
+    found = verifier.enrolled_scores(embeddings, trials)
     for index in (0, 7, len(found) - 1):
-        mean = voices[trials.enrolled[index]].mean(axis=0)
-        score = verifier.plda.scores(mean[None], voices[trials.test[index]][None]).item()
+        mean = embeddings[trials.enrolled[index]].mean(axis=0)
+        score = verifier.plda.scores(mean[None], embeddings[trials.test[index]][None]).item()
         assert found[index] == pytest.approx(7.5 * score - 5, rel=1e-5)
     assert len(found) == len(trials.label)
 
@@ -512,7 +514,7 @@ def test_replacing_is_all_or_nothing(tmp_path):
     path.write_text("earlier")
 
     def fail(error):
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             assert temporary.suffix == ".txt"
             temporary.write_text("half")
             raise error
@@ -526,7 +528,7 @@ def test_replacing_is_all_or_nothing(tmp_path):
             fail(error)
         assert path.read_text() == "earlier"
         assert list(tmp_path.iterdir()) == [path]
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("later")
     assert path.read_text() == "later"
     assert list(tmp_path.iterdir()) == [path]

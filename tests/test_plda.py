@@ -16,12 +16,12 @@ NAMES = np.repeat(np.arange(30), 8)
 SHAPE = np.array([[3.0, 0, 0], [1, 1, 0], [0, 0.5, 0.3]])  # how utterances of one speaker scatter
 
 
-def voices(names):
+def embeddings(names):
     centres = RNG.normal(size=(names.max() + 1, 3)) + np.array([5, 0, -1])
     return centres[names] + RNG.normal(size=(len(names), 3)) @ SHAPE.T * 0.4
 
 
-LEARNT, TEST = voices(NAMES), voices(np.repeat(np.arange(6), 4))
+LEARNT, TEST = embeddings(NAMES), embeddings(np.repeat(np.arange(6), 4))
 NOBODY = np.zeros(len(NAMES), dtype=bool)
 
 

@@ -18,13 +18,13 @@ def bursts(seconds=2.0, noise=1e-4, amplitude=0.2):
 
 def test_level_is_in_decibels_of_full_scale():
     tone = 0.1 * np.sin(2 * np.pi * 440 * SECOND).astype(np.float32)
-    assert quality.examine(tone).level == pytest.approx(-23.0, abs=0.1)  # 10 log10(0.1 ** 2 / 2)
-    assert quality.examine(tone / 10).level == pytest.approx(-43.0, abs=0.1)
+    assert quality.measure_quality(tone).level == pytest.approx(-23.0, abs=0.1)  # 10 log10(0.1 ** 2 / 2)
+    assert quality.measure_quality(tone / 10).level == pytest.approx(-43.0, abs=0.1)
 
 
 def test_seconds_of_speech_leave_silence_out():
     half = np.concatenate([np.zeros(SAMPLE_RATE), bursts(1.0, noise=0.2), np.zeros(SAMPLE_RATE)])
-    found = quality.examine(half.astype(np.float32))
+    found = quality.measure_quality(half.astype(np.float32))
     assert found.seconds == 3
     assert found.speech_seconds == pytest.approx(1, abs=0.1)
 
@@ -39,21 +39,24 @@ def test_soft_speech_counts_and_what_is_35_dB_below_the_loudest_does_not():
 
 @pytest.mark.parametrize(("noise", "expected"), [(0.2 / 10, 20), (0.2 / 10**0.5, 10)])
 def test_ratio_to_the_noise_in_the_pauses(noise, expected):
-    assert quality.examine(bursts(5, noise)).snr == pytest.approx(expected, abs=1.5)
+    assert quality.measure_quality(bursts(5, noise)).snr == pytest.approx(expected, abs=1.5)
 
 
 def test_clipped_samples_are_counted_at_the_peak_whatever_the_gain():
     tone = np.sin(2 * np.pi * 440 * SECOND).astype(np.float32)
-    whole, clipped = quality.examine(tone).clipped, quality.examine(0.3 * np.clip(2 * tone, -1, 1)).clipped
+    whole, clipped = (
+        quality.measure_quality(tone).clipped,
+        quality.measure_quality(0.3 * np.clip(2 * tone, -1, 1)).clipped,
+    )
     assert whole == pytest.approx(0.13, abs=0.01)  # a sine is near its peak so often
     assert clipped == pytest.approx(2 / 3, abs=0.02)  # above a half: from 30 to 150 degrees
 
 
 def test_what_lies_above_4_kHz_is_told_apart():
     low, high = (np.sin(2 * np.pi * hertz * SECOND).astype(np.float32) for hertz in (1000, 6000))
-    assert quality.examine(low).high < -70
-    assert quality.examine(np.roll(low, 7)[: SAMPLE_RATE // 2 + 4]).high < -70  # cut where it is loud
-    assert quality.examine(low + high).high == pytest.approx(-3.0, abs=0.1)
+    assert quality.measure_quality(low).high < -70
+    assert quality.measure_quality(np.roll(low, 7)[: SAMPLE_RATE // 2 + 4]).high < -70  # cut where it is loud
+    assert quality.measure_quality(low + high).high == pytest.approx(-3.0, abs=0.1)
 
 
 def measured(**changes):
@@ -89,8 +92,8 @@ def test_a_call_can_be_judged_by_a_model_that_has_learnt_from_calls():
 def test_calls_are_counted():
     rows = np.stack([bursts()] * 4)
     rows[3] = np.convolve(rows[3], np.sinc(np.arange(-500, 501) / 8) / 8 * np.hanning(1001), mode="same")
-    assert quality.share_of_calls(rows) == 0.25  # below 1 kHz is nothing above 4 kHz
-    assert quality.share_of_calls(rows, most=2) == 0.5  # the first and the last
+    assert quality.telephone_share(rows) == 0.25  # below 1 kHz is nothing above 4 kHz
+    assert quality.telephone_share(rows, most=2) == 0.5  # the first and the last
 
 
 def test_remarks_say_what_is_wrong_and_nothing_about_a_good_recording():

@@ -13,24 +13,24 @@ import pandas as pd
 import pytest
 
 from helpers import InputError, bootstrap, features, files, models, training
-from helpers.augmentation import at_speed, telephone
-from helpers.batches import Recipe, deal
+from helpers.augmentation import at_speed, telephone_call
+from helpers.batches import TrainingConfig, assign_folds
 from helpers.calibration import calibrate
 from helpers.data import corpora
 from helpers.data.corpora import Corpus
 from helpers.features import Spectrogram
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
-from helpers.models import ScaledCosine, drawn_seed, pair_logits
+from helpers.models import ScaledCosine, layer_seed, pair_logits
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
-from helpers.training import Ingredients, draw, held_out_scores, prepare, train
+from helpers.training import TrainingHooks, draw_epoch, held_out_scores, prepare_folds, train
 from helpers.verifier import Verifier
 
 pytestmark = pytest.mark.backend
 
 FEATURES = Spectrogram(n_fft=256, hop_length=128, mel_bands=20)
-QUICK = Recipe(
+QUICK = TrainingConfig(
     epochs=6, folds=2, encoders=2, batch_speakers=4, batch_utterances=3, learning_rate=3e-3,
     crop=0.9, speeds=(1.1,),
 )  # fmt: skip
@@ -62,12 +62,12 @@ def light(spectrograms, dropout=0.2):
     mean, variance = spectrograms.mean(axis=(0, 1)), spectrograms.var(axis=(0, 1))
     inputs = keras.Input((None, spectrograms.shape[-1]))
     x = keras.layers.Normalization(mean=mean, variance=variance, name="standardise")(inputs)
-    x = keras.layers.Dropout(dropout, seed=drawn_seed())(x)
+    x = keras.layers.Dropout(dropout, seed=layer_seed())(x)
     x = keras.layers.Dense(8, name="projection")(keras.layers.GlobalAveragePooling1D()(x))
     return keras.Model(inputs, keras.layers.UnitNormalization()(x))
 
 
-LIGHT = Ingredients(encoder=light)
+LIGHT = TrainingHooks(encoder=light)
 
 
 def array(tensor):
@@ -78,12 +78,12 @@ def embed(model, spectrograms):
     return model.predict(spectrograms, batch_size=256, verbose=0)
 
 
-def untrained(recipe=QUICK):
+def untrained(config=QUICK):
     """The folds of a training with a light encoder, its spectrograms and speakers numbered from 0."""
     corpus = tones()
-    keras.utils.set_random_seed(recipe.seed)
+    keras.utils.set_random_seed(config.seed)
     speakers = np.unique(corpus.speakers, return_inverse=True)[1]
-    folds = prepare(corpus, speakers, FEATURES, recipe, LIGHT)
+    folds = prepare_folds(corpus, speakers, FEATURES, config, LIGHT)
     return folds, FEATURES(corpus.waveforms), speakers
 
 
@@ -107,7 +107,7 @@ def folds():
 
 def test_every_speaker_is_held_out_once(folds):
     folds, _, speakers = folds
-    fold = deal(speakers, 2, QUICK.seed)
+    fold = assign_folds(speakers, 2, QUICK.seed)
     for number, each in enumerate(folds):
         np.testing.assert_array_equal(each.held_out, fold == number)
     assert [len(set(speakers[each.held_out])) for each in folds] == [6, 5]
@@ -132,7 +132,7 @@ def test_held_out_speakers_and_their_copies_never_enter_a_batch(folds):
 
 def test_an_encoder_may_learn_from_fewer_speakers(folds):
     _, spectrograms, speakers = folds
-    some = untrained(replace(QUICK, learners=4))[0]
+    some = untrained(replace(QUICK, max_speakers=4))[0]
     for few, full in zip(some, folds[0], strict=True):
         count = len(few.batches.spectrograms) // 2
         assert len(set(few.batches.speakers)) == 8  # four, and their copies at another speed
@@ -178,7 +178,7 @@ def test_an_epoch_has_as_many_batches_for_each_fold_as_the_smallest(folds):
     assert [fold.batches.steps for fold in folds] == [4, 5]
     two = [fold._replace(outputs=[*fold.outputs, None]) for fold in folds]
     for number in range(3):
-        ((inputs, labels),) = draw(two, number)
+        ((inputs, labels),) = draw_epoch(two, number)
         assert [len(each) for each in inputs] == [4 * 12] * 2
         assert inputs[0].shape == inputs[1].shape
         for fold, ours, theirs in zip(two, inputs, (labels[:2], labels[2:]), strict=True):
@@ -192,8 +192,8 @@ def test_an_epoch_has_as_many_batches_for_each_fold_as_the_smallest(folds):
 @pytest.mark.parametrize("size", [1, 3, 4])
 def test_an_epoch_in_parts_is_the_epoch(folds, size):
     for mine in (folds[0], folds[0][::-1]):  # the fold with fewer batches first, and last
-        ((inputs, labels),) = draw(mine, 1)
-        parts = list(draw(mine, 1, batches=size))
+        ((inputs, labels),) = draw_epoch(mine, 1)
+        parts = list(draw_epoch(mine, 1, batches=size))
         assert len(parts) == -(-4 // size)
         for number in range(2):
             ours = [np.concatenate([part[kind][number] for part in parts]) for kind in (0, 1)]
@@ -208,7 +208,7 @@ def test_augmentation_is_drawn_anew_for_each_epoch_and_fold(folds):
         return spectrograms + rng.integers(1, 1_000_000)
 
     def added(folds, number):
-        (with_it,), (without,) = draw(folds, number, add), draw(folds, number)
+        (with_it,), (without,) = draw_epoch(folds, number, add), draw_epoch(folds, number)
         pairs = zip(with_it[0], without[0], strict=True)
         return [round(float((ours - plain).mean(dtype=float))) for ours, plain in pairs]
 
@@ -220,17 +220,17 @@ def test_augmentation_is_drawn_anew_for_each_epoch_and_fold(folds):
     assert not set(added(other, 0)) & set(numbers.ravel())
 
 
-def alone(voices, speakers, held_out):
+def alone(embeddings, speakers, held_out):
     """All scores by a PLDA fitted to the voices of one encoder that are not held out."""
-    return PLDA(1, voices.shape[1]).fit(voices, speakers, [held_out]).scores(voices)
+    return PLDA(1, embeddings.shape[1]).fit(embeddings, speakers, [held_out]).scores(embeddings)
 
 
 def test_held_out_scores_are_of_all_trials_within_folds(folds):
     folds, spectrograms, speakers = folds
     parts = [embed(fold.encoder, spectrograms) for fold in folds]
-    voices, held_out = np.concatenate(parts, axis=1), [fold.held_out for fold in folds]
-    plda = PLDA(2, 8).fit(voices, speakers, held_out)
-    scores, labels, first, second = held_out_scores(plda, voices, held_out, speakers)
+    embeddings, held_out = np.concatenate(parts, axis=1), [fold.held_out for fold in folds]
+    plda = PLDA(2, 8).fit(embeddings, speakers, held_out)
+    scores, labels, first, second = held_out_scores(plda, embeddings, held_out, speakers)
     assert len(scores) == 30 * 29 // 2 + 25 * 24 // 2
     np.testing.assert_array_equal(labels, first == second)
     start = 0
@@ -250,10 +250,10 @@ def test_held_out_scores_are_of_all_trials_within_folds(folds):
 class Run:
     """A training with everything that can be seen of it."""
 
-    def __init__(self, corpus, recipe, path=None, **settings):
+    def __init__(self, corpus, config, path=None, **settings):
         self.corpus, self.path, self.seen = corpus, path, []
         self.verifier, self.history = train(
-            corpus, FEATURES, recipe, progress_file=path, after_epoch=self.watch, **settings
+            corpus, FEATURES, config, checkpoint_file=path, after_epoch=self.watch, **settings
         )
         self.facts = self.verifier.facts
         self.spectrograms = FEATURES(corpus.waveforms)
@@ -290,17 +290,17 @@ def test_facts_are_those_of_the_run(unbroken):
     learnt = verifier.encoder.trainable_weights + verifier.plda.weights
     assert facts["parameters"] == sum(int(np.prod(weight.shape)) for weight in learnt) + 2
     assert facts["train_seconds"] > 0
-    assert not verifier.knows_calls
-    assert Recipe(**facts["recipe"]) == QUICK
+    assert not verifier.trained_on_calls
+    assert TrainingConfig(**facts["recipe"]) == QUICK
 
 
 def test_the_verifier_speaks_for_all_encoders(unbroken):
     cosines = []
     for fold in unbroken.folds:
-        voices = embed(fold.encoder, unbroken.spectrograms)
-        cosines.append(voices @ voices.T)
-    voices = unbroken.verifier.embed(unbroken.corpus.waveforms)
-    np.testing.assert_allclose(voices @ voices.T, np.mean(cosines, axis=0), atol=1e-5)
+        embeddings = embed(fold.encoder, unbroken.spectrograms)
+        cosines.append(embeddings @ embeddings.T)
+    embeddings = unbroken.verifier.embed(unbroken.corpus.waveforms)
+    np.testing.assert_allclose(embeddings @ embeddings.T, np.mean(cosines, axis=0), atol=1e-5)
     assert np.abs(cosines[0] - cosines[1]).max() > 0.1
 
 
@@ -308,8 +308,8 @@ def held_out_trials(run):
     """Scores and labels of all trials within the folds, by the encoder that knows none of the speakers."""
     parts = []
     for fold in run.folds:
-        voices, trials = embed(fold.encoder, run.spectrograms), all_trials(run.speakers[fold.held_out])
-        scores = alone(voices, run.speakers, fold.held_out)[np.ix_(fold.held_out, fold.held_out)]
+        embeddings, trials = embed(fold.encoder, run.spectrograms), all_trials(run.speakers[fold.held_out])
+        scores = alone(embeddings, run.speakers, fold.held_out)[np.ix_(fold.held_out, fold.held_out)]
         parts.append((scores[trials.left, trials.right], trials.label))
     return map(np.concatenate, zip(*parts, strict=True))
 
@@ -335,11 +335,11 @@ def test_a_training_that_does_not_fit_into_memory_is_the_same(unbroken, monkeypa
 def test_of_many_held_out_speakers_some_are_compared(unbroken, folds, monkeypatch):
     monkeypatch.setattr(training, "COMPARED", 12)
     speakers = unbroken.speakers
-    voices = unbroken.verifier.embed(unbroken.corpus.waveforms)
+    embeddings = unbroken.verifier.embed(unbroken.corpus.waveforms)
     held_out = [fold.held_out for fold in unbroken.folds]
-    few = held_out_scores(unbroken.verifier.plda, voices, held_out, speakers)
+    few = held_out_scores(unbroken.verifier.plda, embeddings, held_out, speakers)
     monkeypatch.undo()
-    scores, _, first, second = held_out_scores(unbroken.verifier.plda, voices, held_out, speakers)
+    scores, _, first, second = held_out_scores(unbroken.verifier.plda, embeddings, held_out, speakers)
     assert len(few[0]) == 2 * (10 * 9 // 2)  # two speakers with five utterances in each fold
     kept = np.isin(first, few[2]) & np.isin(second, few[3])
     np.testing.assert_allclose(np.sort(few[0]), np.sort(scores[kept]), rtol=1e-6)
@@ -353,9 +353,9 @@ def test_threshold_and_scale_come_from_held_out_scores(unbroken):
     verifier = unbroken.verifier
     np.testing.assert_allclose(array(verifier.scale(scores)), slope * scores + offset, rtol=1e-2, atol=1e-2)
     assert verifier.threshold == 0
-    voices = verifier.embed(unbroken.corpus.waveforms[:5])
-    ratios = calibrate(scores, labels).llr(verifier.plda.scores(voices))
-    np.testing.assert_allclose(verifier.scores(voices), ratios, rtol=1e-2, atol=1e-2)
+    embeddings = verifier.embed(unbroken.corpus.waveforms[:5])
+    ratios = calibrate(scores, labels).llr(verifier.plda.scores(embeddings))
+    np.testing.assert_allclose(verifier.scores(embeddings), ratios, rtol=1e-2, atol=1e-2)
 
 
 def test_validation_is_the_mean_over_folds_of_the_loss_of_all_held_out_pairs(unbroken):
@@ -382,8 +382,8 @@ def test_an_encoder_learns_what_it_would_learn_alone(unbroken):
 
 
 def test_fifty_one_speakers_in_five_folds():
-    recipe = replace(QUICK, epochs=2, folds=5, encoders=5, batch_speakers=25)
-    run = Run(tones(51, 4), recipe, ingredients=LIGHT)
+    config = replace(QUICK, epochs=2, folds=5, encoders=5, batch_speakers=25)
+    run = Run(tones(51, 4), config, hooks=LIGHT)
     assert sorted(np.sum([fold.held_out for fold in run.folds], axis=1)) == [40, 40, 40, 40, 44]
     np.testing.assert_array_equal(np.sum([fold.held_out for fold in run.folds], axis=0), 1)
     losses = losses_of_folds(run.folds, run.spectrograms, run.speakers)
@@ -411,14 +411,14 @@ def test_a_corpus_too_small_for_the_recipe_is_refused(corpus, change, message):
 # ---- other ingredients -------------------------------------------------------------------------------------
 
 
-def two_objectives(embeddings, recipe, speakers):
+def two_objectives(embeddings, config, speakers):
     """All pairs, and which of the speakers: two outputs of different shapes."""
     classes = keras.layers.Dense(speakers)(embeddings)
     cost = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     return [pair_logits(embeddings, ScaledCosine()), classes], [BalancedPairLoss(), cost]
 
 
-def loud_copies(corpus, speakers, spectrogram, recipe):
+def loud_copies(corpus, speakers, spectrogram, config):
     """Each utterance once more, by the same speaker, with more of everything."""
     spectrograms = spectrogram(corpus.waveforms)
     return [spectrograms, spectrograms + 3], np.concatenate([speakers, speakers])
@@ -431,7 +431,7 @@ def flatten(spectrograms, rng):
 
 def test_two_objectives_teach_one_encoder():
     """Also where a batch has more utterances than there are classes."""
-    run = Run(tones(10), replace(QUICK, epochs=1), ingredients=Ingredients(light, two_objectives))
+    run = Run(tones(10), replace(QUICK, epochs=1), hooks=TrainingHooks(light, two_objectives))
     for fold in run.folds:
         assert fold.outputs[1].shape[-1] == fold.batches.speakers.max() + 1 < fold.batches.size
     pair_losses, class_losses = losses_of_folds(run.folds, run.spectrograms, run.speakers), []
@@ -449,11 +449,9 @@ def test_two_objectives_teach_one_encoder():
 
 def test_copies_and_augmentation_are_those_of_the_ingredients():
     """Where nothing is left to tell apart, every cosine is 1: w + b = 5 logits for all pairs."""
-    recipe = replace(QUICK, epochs=1, encoders=1, learning_rate=0.0)
-    ingredients = Ingredients(
-        lambda spectrograms: light(spectrograms, 0), copies=loud_copies, augment=flatten
-    )
-    run = Run(tones(), recipe, ingredients=ingredients)
+    config = replace(QUICK, epochs=1, encoders=1, learning_rate=0.0)
+    hooks = TrainingHooks(lambda spectrograms: light(spectrograms, 0), copies=loud_copies, augment=flatten)
+    run = Run(tones(), config, hooks=hooks)
     same, different = np.log1p(np.exp([-5, 5]))
     assert run.history["loss"][0] == pytest.approx((same + different) / 2, rel=1e-4)
     assert run.history["val_loss"][0] < run.history["loss"][0] - 0.1  # what is held out stays as it was
@@ -477,7 +475,7 @@ def train_and_be_killed(path):
             os.kill(os.getpid(), signal.SIGKILL)
 
     np.savez = die
-    train(tones(), FEATURES, QUICK, progress_file=path)
+    train(tones(), FEATURES, QUICK, checkpoint_file=path)
 
 
 def assert_same(run, expected):
@@ -507,14 +505,14 @@ SHORT = replace(QUICK, epochs=4)
 
 @pytest.fixture(scope="module")
 def light_run():
-    return Run(tones(), SHORT, ingredients=LIGHT)
+    return Run(tones(), SHORT, hooks=LIGHT)
 
 
 def test_a_model_knows_that_it_learnt_from_calls(light_run):
     corpus = tones()
-    calls = corpus._replace(waveforms=np.stack([telephone(each, None) for each in corpus.waveforms]))
-    assert Run(calls, SHORT, ingredients=LIGHT).verifier.knows_calls
-    assert not light_run.verifier.knows_calls
+    calls = corpus._replace(waveforms=np.stack([telephone_call(each, None) for each in corpus.waveforms]))
+    assert Run(calls, SHORT, hooks=LIGHT).verifier.trained_on_calls
+    assert not light_run.verifier.trained_on_calls
 
 
 @pytest.mark.parametrize("after", [2, 4])
@@ -527,10 +525,10 @@ def test_an_interrupted_run_goes_on_in_the_same_process(tmp_path, light_run, aft
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tones(), FEATURES, SHORT, path, after_epoch=interrupt, ingredients=LIGHT)
+        train(tones(), FEATURES, SHORT, path, after_epoch=interrupt, hooks=LIGHT)
     seen = []
     verifier, history = train(
-        tones(), FEATURES, SHORT, path, after_epoch=lambda *_: seen.append(1), ingredients=LIGHT
+        tones(), FEATURES, SHORT, path, after_epoch=lambda *_: seen.append(1), hooks=LIGHT
     )
     assert len(seen) == 4 - after
     assert history == light_run.history
@@ -549,12 +547,12 @@ def test_other_settings_and_ingredients_are_other_runs(monkeypatch):
     def stop(model, path, run):
         raise Stopped(run)
 
-    monkeypatch.setattr(training, "Progress", stop)
+    monkeypatch.setattr(training, "Checkpoint", stop)
 
-    def run_of(corpus=None, spectrogram=FEATURES, change=None, **ingredients):
-        ingredients = Ingredients(**{"encoder": light} | ingredients)
+    def run_of(corpus=None, spectrogram=FEATURES, change=None, **hooks):
+        hooks = TrainingHooks(**{"encoder": light} | hooks)
         with pytest.raises(Stopped) as stopped:
-            train(corpus or tones(), spectrogram, replace(QUICK, **change or {}), ingredients=ingredients)
+            train(corpus or tones(), spectrogram, replace(QUICK, **change or {}), hooks=hooks)
         return stopped.value.args[0]
 
     plain = run_of()
@@ -574,7 +572,7 @@ def test_other_settings_and_ingredients_are_other_runs(monkeypatch):
 
 def test_real_speech_keeps_its_numbers(real_speech):
     known, unknown = corpora.load_course(real_speech / "course-format")
-    verifier, _ = train(known, Spectrogram(), Recipe(encoders=1))
+    verifier, _ = train(known, Spectrogram(), TrainingConfig(encoders=1))
     scores = verifier.scores(verifier.embed(unknown.waveforms))
     row = bootstrap.evaluate(scores, unknown.speakers, verifier.threshold, draws=10)
     assert row["trials"] == 19_900

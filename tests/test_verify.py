@@ -42,9 +42,9 @@ def test_exit_status_and_words_for_the_same_person_and_for_two(folder, capsys):
 
 def test_the_score_is_the_models_own(folder, verifier):
     answer = verify.verify(verifier, paths(folder, "a0 a1"), paths(folder, "b0")[0])
-    speech = quality.trimmed([audio.load_query(path) for path in paths(folder, "a0 a1 b0")], 35)
-    voices = np.concatenate([verifier.embed(each) for each in speech])
-    expected = np.mean([verifier.scores(voices[row : row + 1], voices[2:])[0, 0] for row in (0, 1)])
+    speech = quality.trim_silence([audio.load_query(path) for path in paths(folder, "a0 a1 b0")], 35)
+    embeddings = np.concatenate([verifier.embed(each) for each in speech])
+    expected = np.mean([verifier.scores(embeddings[row : row + 1], embeddings[2:])[0, 0] for row in (0, 1)])
     assert answer["score"] == pytest.approx(expected, abs=1e-4)
     assert answer["probability"] == pytest.approx(1 / (1 + np.exp(-expected)), abs=1e-4)
     assert answer["same"] == (expected >= 0)
@@ -100,7 +100,7 @@ def test_what_cannot_be_told_ends_with_status_2_and_why(folder, tmp_path, capsys
 
 def test_a_call_is_judged_by_a_model_that_has_learnt_from_calls(folder, tmp_path, verifier, monkeypatch):
     a0, a1 = paths(folder, "a0 a1")
-    call = spoilt(tmp_path, "call.wav", augmentation.telephone(audio.load_query(a1), None))
+    call = spoilt(tmp_path, "call.wav", augmentation.telephone_call(audio.load_query(a1), None))
     with pytest.raises(InputError, match=r"call\.wav has nothing above 4 kHz, like a telephone call"):
         verify.verify(verifier, [a0], call)
     monkeypatch.setitem(verifier.facts, "calls", 0.6)
@@ -138,7 +138,7 @@ def test_another_microphone_is_remarked_on(folder, tmp_path, verifier):
     thin = np.diff(audio.load_query(a1), n=2)  # 12 dB an octave
     answer = verify.verify(verifier, [a0], spoilt(tmp_path, "thin.wav", thin))
     assert any(each.startswith("thin.wav sounds like another microphone") for each in answer["remarks"])
-    assert "Mind: thin.wav sounds like another microphone" in verify.in_words(answer)
+    assert "Mind: thin.wav sounds like another microphone" in verify.describe(answer)
 
 
 def test_the_last_runs_model_is_taken_where_it_has_learnt_from_people(tmp_path, monkeypatch):
@@ -146,10 +146,10 @@ def test_the_last_runs_model_is_taken_where_it_has_learnt_from_people(tmp_path, 
     monkeypatch.setattr(verify, "TRAINED", last)
     assert verify.find_model() == verify.PEOPLE
     shutil.copy(MODEL, last)  # of synthesised voices
-    assert verify.learnt_from(last) == synthesis.NAME
+    assert verify.training_corpus(last) == synthesis.NAME
     assert verify.find_model() == verify.PEOPLE
     shutil.copy(verify.PEOPLE, last)
-    assert verify.learnt_from(last) == verify.NAME
+    assert verify.training_corpus(last) == verify.NAME
     assert verify.find_model() == last
     last.write_bytes(last.read_bytes()[:1000])
     assert verify.find_model() == verify.PEOPLE

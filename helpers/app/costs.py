@@ -14,23 +14,23 @@ ATTEMPTS = 1000
 LARGEST = 2000  # voices of an index whose strangers are counted: their scores are a square matrix
 
 
-class Known(NamedTuple):
+class ReferenceVoices(NamedTuple):
     """Voices at hand: an `index` to search, and the recordings that error rates are measured on.
 
-    `voices` (n, dimensions) are those of `test`; an index from disk may hold others.
+    `embeddings` (n, dimensions) are those of `test`; an index from disk may hold others.
     """
 
     index: voice_index.VoiceIndex
     test: corpora.Recordings
-    voices: np.ndarray
+    embeddings: np.ndarray
 
     def sound(self, row):
         """The waveform (samples,) behind a voice of the index; None where it is not among those at hand."""
-        apart = np.abs(self.voices - self.index.voices[row]).max(axis=1)
+        apart = np.abs(self.embeddings - self.index.embeddings[row]).max(axis=1)
         return self.test.waveforms[apart.argmin()] if apart.min() < 1e-3 else None
 
 
-def load_known(verifier, data="", out=""):
+def load_reference_voices(verifier, data="", out=""):
     """The index that notebook 09 has left, or else one of the test utterances; and the test utterances.
 
     Parameters
@@ -52,31 +52,31 @@ def load_known(verifier, data="", out=""):
     """
     found = corpora.load_utterances(corpora.course_file(course.course_folder(data), "tes"))
     test = corpora.Recordings(found.name, list(found.waveforms), found.speakers, found.table)
-    voices = embed_recordings(verifier, test.waveforms)
+    embeddings = embed_recordings(verifier, test.waveforms)
     try:
         index = voice_index.VoiceIndex.load(output_folder(out) / "index" / "voices.zip", verifier)
     except InputError:
-        index = voice_index.VoiceIndex(voices, voice_index.cards_of(test, "tes"), verifier)
-    return Known(index, test, voices)
+        index = voice_index.VoiceIndex(embeddings, voice_index.index_rows(test, "tes"), verifier)
+    return ReferenceVoices(index, test, embeddings)
 
 
-def claims(verifier, known, enrolled):
+def enrolled_scores(verifier, known, enrolled):
     """Scores and labels (trials,) of test utterances against speakers with so many others enrolled.
 
     Where a speaker has too few utterances, as many as there are, less the one that is tested.
     """
     most = np.bincount(known.test.labels).min() - 1
     trials = pairs.enrolments(known.test.labels, min(enrolled, int(most)))
-    matrix = verifier.scores(known.voices)
+    matrix = verifier.scores(known.embeddings)
     return matrix[trials.enrolled, trials.test[:, None]].mean(axis=1), trials.label
 
 
-def rates(scores, labels, threshold):
+def error_shares(scores, labels, threshold):
     """Shares of one person's trials refused, and of two people's accepted, from a threshold on."""
     return float(np.mean(scores[labels == 1] < threshold)), float(np.mean(scores[labels == 0] >= threshold))
 
 
-class Option(NamedTuple):
+class OperatingPoint(NamedTuple):
     """What a threshold does in `ATTEMPTS` attempts: how many are refused or let in wrongly, and the cost."""
 
     name: str
@@ -86,8 +86,8 @@ class Option(NamedTuple):
     cost: float
 
 
-def options(scores, labels, threshold, prior, cost_miss, cost_false_alarm, step=2.0):
-    """An operating point beside its neighbours and the two that need no listening: a list of `Option`.
+def operating_points(scores, labels, threshold, prior, cost_miss, cost_false_alarm, step=2.0):
+    """An operating point beside its neighbours and the two that need no scores: a list of `OperatingPoint`.
 
     Parameters
     ----------
@@ -109,18 +109,20 @@ def options(scores, labels, threshold, prior, cost_miss, cost_false_alarm, step=
     }
     found = []
     for name, place in places.items():
-        miss, false_alarm = rates(scores, labels, place)
+        miss, false_alarm = error_shares(scores, labels, place)
         refused, let_in = ATTEMPTS * prior * miss, ATTEMPTS * (1 - prior) * false_alarm
-        found.append(Option(name, place, refused, let_in, refused * cost_miss + let_in * cost_false_alarm))
+        found.append(
+            OperatingPoint(name, place, refused, let_in, refused * cost_miss + let_in * cost_false_alarm)
+        )
     return found
 
 
-def as_near(verifier, index, score):
+def impostor_share(verifier, index, score):
     """Share of voices whose nearest of *another* speaker scores so much or more: what a stranger would find.
 
     None for an index of one speaker, or of more than `LARGEST` voices.
     """
     if len(index) > LARGEST or len(set(index.speakers)) < 2:
         return None
-    strangers = open_set.strangers_scores(verifier.scores(index.voices), index.speakers).max(axis=1)
+    strangers = open_set.impostor_scores(verifier.scores(index.embeddings), index.speakers).max(axis=1)
     return float(np.mean(strangers >= score))

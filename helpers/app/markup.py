@@ -11,35 +11,36 @@ from helpers.data import audio, synthesis
 from helpers.plots import verification as verification_plots
 
 
-def clip_told(clip, spectrogram):
+def clip_html(clip, spectrogram):
     """A clip as HTML: its name, its length, its picture, a player, and what may make an answer wrong."""
     found = clip.quality
     length = f"{found.seconds:.1f} s, of which {found.speech_seconds:.1f} s are speech"
     minds = "".join(f'<div class="mind">{escape(remark)}</div>' for remark in clip.remarks)
-    picture = inline(
-        verification_plots.png(verification_plots.heard(clip.waveform, spectrogram)), "image/png"
+    picture = data_url(
+        verification_plots.png_bytes(verification_plots.plot_recording(clip.waveform, spectrogram)),
+        "image/png",
     )
     seen = f"waveform and spectrogram of {clip.name}"
     return (
         f'<div class="name">{escape(clip.name)}</div><div class="small">{length}</div>'
-        f'<img alt="{escape(seen)}" src="{picture}">{player(clip.waveform, clip.name)}{minds}'
+        f'<img alt="{escape(seen)}" src="{picture}">{audio_html(clip.waveform, clip.name)}{minds}'
     )
 
 
-def player(waveform, name):
+def audio_html(waveform, name):
     """A waveform as an HTML audio element."""
-    source = inline(audio.flac(waveform), "audio/flac")
+    source = data_url(audio.flac_bytes(waveform), "audio/flac")
     return f'<audio controls aria-label="{escape(name)}" src="{source}"></audio>'
 
 
-def inline(content, kind):
+def data_url(content, kind):
     """Bytes of a kind such as image/png as an address that holds them."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def answer_told(answer):
-    """An answer of `verify.verify` as HTML, in the words of `verify.in_words`."""
-    said, score, *minds = verify.in_words(answer).split("\n")
+def answer_html(answer):
+    """An answer of `verify.verify` as HTML, in the words of `verify.describe`."""
+    said, score, *minds = verify.describe(answer).split("\n")
     kind = "same" if answer["same"] else "different"
     minds = "".join(f'<div class="mind">{escape(mind.removeprefix("Mind: "))}</div>' for mind in minds)
     minds = minds and f'<div class="minds"><b>What may make it wrong</b>{minds}</div>'
@@ -51,10 +52,10 @@ def answer_told(answer):
     )
 
 
-def costs_told(table, measured, known, threshold):
+def costs_html(table, measured, known, threshold):
     """What the operating point costs, and what its neighbours would, as HTML."""
     scores, labels = measured
-    refused, let_in = costs.rates(scores, labels, threshold)
+    refused, let_in = costs.error_shares(scores, labels, threshold)
     rows = "".join(
         f"<tr{' class=now' * (each.name == 'as set')}><td>{each.name}</td>"
         f"<td>{each.threshold:+.1f}</td><td>{each.refused:.1f}</td><td>{each.let_in:.1f}</td>"
@@ -97,7 +98,7 @@ OF_OTHERS = """<b>It learnt from {count} people</b> ({corpus}). How it errs with
 or in noise was not measured."""
 
 
-def limits(verifier):
+def limits_html(verifier):
     """What such a model may not be used for, and what makes it wrong, as HTML."""
     corpus, count = verifier.facts.get("corpus", "unknown"), verifier.facts.get("speakers_train", "unknown")
     known = {synthesis.NAME: OF_VOICES, verify.NAME: OF_PEOPLE}

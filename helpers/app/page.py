@@ -67,7 +67,7 @@ class Clips(widgets.VBox):
         super().__init__([self.input, self.state, self.shown])
 
     @property
-    def heard(self):
+    def accepted(self):
         """The clips taken, in order: a list of `uploads.Clip`."""
         return list(self.clips.values())
 
@@ -75,9 +75,9 @@ class Clips(widgets.VBox):
         """Take a clip in from a file's bytes; InputError where it is not fit, and nothing changes."""
         if self.most > 1 and len(self.clips) >= self.most:
             raise InputError(f"{uploads.plain_name(name)} was not taken; expected {self.most} clips at most")
-        clip = uploads.read_clip(name, content, self.verifier.knows_calls)
+        clip = uploads.read_clip(name, content, self.verifier.trained_on_calls)
         remove = widgets.Button(description="Remove").add_class("voices-remove")
-        told = markup.clip_told(clip, self.verifier.spectrogram)
+        told = markup.clip_html(clip, self.verifier.spectrogram)
         card = widgets.VBox([html(told), remove]).add_class("voices-clip")
         remove.on_click(lambda _: self.remove(card))
         self.clips = {**(self.clips if self.most > 1 else {}), card: clip}
@@ -99,7 +99,7 @@ class Verdict(widgets.VBox):
     Parameters
     ----------
     verifier : verifier.Verifier
-    known : costs.Known
+    known : costs.ReferenceVoices
         Error rates are measured on its recordings.
     """
 
@@ -125,7 +125,7 @@ class Verdict(widgets.VBox):
         super().__init__([self.line, self.point, self.told])
 
     @guarded("line")
-    def listen(self, enrolled, verified):
+    def update(self, enrolled, verified):
         """Compare a clip, None for none yet, with those enrolled, and show the answer."""
         self.answer = None
         self._hide("none")
@@ -137,8 +137,8 @@ class Verdict(widgets.VBox):
         self.line.value = '<p class="small">Listening …</p>'
         clips = [*enrolled, verified]
         names = [clip.name for clip in clips]
-        self.answer = verify.listen(self.verifier, names, [clip.waveform for clip in clips])
-        self.measured = costs.claims(self.verifier, self.known, len(enrolled))
+        self.answer = verify.score_recordings(self.verifier, names, [clip.waveform for clip in clips])
+        self.measured = costs.enrolled_scores(self.verifier, self.known, len(enrolled))
         self.decide()
         self._hide("")
 
@@ -148,16 +148,18 @@ class Verdict(widgets.VBox):
         if self.answer is None:
             return
         point = self.prior.value, self.miss.value, self.false_alarm.value
-        answer = verify.decided(self.answer, *point)
+        answer = verify.decide(self.answer, *point)
         scores, labels = self.measured
-        picture = verification_plots.operating_point(scores, labels, answer["threshold"], answer["score"])
-        self.line.value = markup.answer_told(answer)
+        picture = verification_plots.plot_operating_point(
+            scores, labels, answer["threshold"], answer["score"]
+        )
+        self.line.value = markup.answer_html(answer)
         seen = "scores of one person and of two people, the threshold, and this clip's score"
         self.picture.value = (
-            f'<img alt="{seen}" src="{markup.inline(verification_plots.png(picture), "image/png")}">'
+            f'<img alt="{seen}" src="{markup.data_url(verification_plots.png_bytes(picture), "image/png")}">'
         )
-        table = costs.options(scores, labels, answer["threshold"], *point)
-        self.told.value = markup.costs_told(table, self.measured, self.known, answer["threshold"])
+        table = costs.operating_points(scores, labels, answer["threshold"], *point)
+        self.told.value = markup.costs_html(table, self.measured, self.known, answer["threshold"])
 
     def _hide(self, display):
         self.point.layout.display = self.told.layout.display = display
@@ -169,7 +171,7 @@ class Nearest(widgets.VBox):
     Parameters
     ----------
     verifier : verifier.Verifier
-    known : costs.Known
+    known : costs.ReferenceVoices
     """
 
     def __init__(self, verifier, known):
@@ -180,7 +182,7 @@ class Nearest(widgets.VBox):
         self.whose.observe(lambda _: self.find(), "value")
         super().__init__([self.whose, self.line, self.found])
 
-    def listen(self, enrolled, verified):
+    def update(self, enrolled, verified):
         """Ask for the clip to verify, None for none yet, or for the clips enrolled."""
         self.asked = dict(
             zip(self.whose.options, ([verified] if verified else [], list(enrolled)), strict=True)
@@ -194,7 +196,7 @@ class Nearest(widgets.VBox):
         if not clips:
             self.line.value = '<p class="small">There is no clip to ask for yet.</p>'
             return
-        speech = quality.trimmed([clip.waveform for clip in clips], quality.SILENT)
+        speech = quality.trim_silence([clip.waveform for clip in clips], quality.SILENT)
         voice = embed_recordings(self.verifier, speech).mean(axis=0, keepdims=True)
         near = self.known.index.search(voice, NEAREST)
         self.line.value = self._told(float(near.scores[0, 0]))
@@ -202,7 +204,7 @@ class Nearest(widgets.VBox):
         self.found.value = f'<div class="voices-near">{"".join(self._card(*each) for each in rows)}</div>'
 
     def _told(self, score):
-        share = costs.as_near(self.verifier, self.known.index, score)
+        share = costs.impostor_share(self.verifier, self.known.index, score)
         said = f"<p>Of {len(self.known.index):,} voices ({escape(self.known.test.name)}) these are nearest. "
         said += "Somebody always is, whoever asks"
         if share is not None:
@@ -214,7 +216,9 @@ class Nearest(widgets.VBox):
     def _card(self, row, score):
         sound, who = self.known.sound(row), str(self.known.index.speakers[row])
         heard = (
-            '<div class="small">no recording at hand</div>' if sound is None else markup.player(sound, who)
+            '<div class="small">no recording at hand</div>'
+            if sound is None
+            else markup.audio_html(sound, who)
         )
         return (
             f'<div><b class="who">{escape(who)}</b><div class="small">score {score:+.1f}</div>{heard}</div>'
@@ -233,7 +237,7 @@ def page(verifier, known):
     Parameters
     ----------
     verifier : verifier.Verifier
-    known : costs.Known
+    known : costs.ReferenceVoices
 
     Returns
     -------
@@ -242,12 +246,12 @@ def page(verifier, known):
     verdict, nearest = Verdict(verifier, known), Nearest(verifier, known)
 
     def changed():
-        clips = enrolled.heard, (verified.heard or [None])[0]
+        clips = enrolled.accepted, (verified.accepted or [None])[0]
         count = len(clips[0])
         more = f"; {LEAST - count} more needed" if count < LEAST else ""
         enrolled.state.value = f'<p class="small">{count} of at least {LEAST} clips{more}.</p>'
-        verdict.listen(*clips)
-        nearest.listen(*clips)
+        verdict.update(*clips)
+        nearest.update(*clips)
 
     enrolled, verified = Clips(verifier, changed), Clips(verifier, changed, 1)
     changed()
@@ -259,7 +263,10 @@ def page(verifier, known):
         step(2, "Verify", "One clip, of the same person or of somebody else.", verified, verdict),
         step(3, "Nearest voices", "Whose voices of a collection are nearest to", nearest),
         step(
-            4, "What it is not for", "Read this before you believe an answer.", html(markup.limits(verifier))
+            4,
+            "What it is not for",
+            "Read this before you believe an answer.",
+            html(markup.limits_html(verifier)),
         ),
     ]
     return widgets.VBox([title, *steps]).add_class("voices-page")
@@ -282,6 +289,6 @@ def show(model="", data=""):
     try:
         chosen = model or os.environ.get("SIAMESE_VOICES_MODEL") or verify.find_model()
         verifier = load_verifier(chosen)
-        return page(verifier, costs.load_known(verifier, data))
+        return page(verifier, costs.load_reference_voices(verifier, data))
     except InputError as error:
         return html(f'<style>{STYLE}</style><p class="wrong">{escape(str(error))}</p>')

@@ -30,7 +30,7 @@ LARGEST = 2**21  # bytes of a message from a browser; clips come in pieces of a 
 PAGES = 4  # open at once; each is a process of its own
 
 
-class OwnKernels(KernelSpecManager):
+class CurrentPythonKernels(KernelSpecManager):
     """One kernel, this very Python: a kernelspec "python3" of the user's may be another one."""
 
     def find_kernel_specs(self):
@@ -43,7 +43,7 @@ class OwnKernels(KernelSpecManager):
         )
 
 
-class FewKernels(AsyncMappingKernelManager):
+class LimitedKernels(AsyncMappingKernelManager):
     """So many pages at once and no more: a page asked for again and again would fill the memory."""
 
     most = Int(PAGES, config=True)
@@ -120,8 +120,8 @@ def settings(address, port, browser, pages=PAGES):
     }  # fmt: skip
     config.VoilaConfiguration.update(
         strip_sources=True, show_tracebacks=False, file_allowlist=[], theme="light",
-        allow_template_override="NO", allow_theme_override="NO", kernel_spec_manager_class=OwnKernels,
-        extension_allowlist=EXTENSIONS, multi_kernel_manager_class=FewKernels,
+        allow_template_override="NO", allow_theme_override="NO", extension_allowlist=EXTENSIONS,
+        kernel_spec_manager_class=CurrentPythonKernels, multi_kernel_manager_class=LimitedKernels,
     )  # fmt: skip
     config.FewKernels.most = pages
     # A page that was closed ends its kernel, and with it all clips; this is for one whose browser was killed.

@@ -7,7 +7,7 @@ import numpy as np
 import soundfile
 
 from helpers import InputError, quality
-from helpers.data.audio import decoded
+from helpers.data.audio import load_recording
 
 LARGEST, MOST = 20 * 2**20, 12  # bytes of a file, and files of one person
 MOST_SAMPLES = 50_000_000  # of all channels together: 200 MB while it is decoded
@@ -60,8 +60,8 @@ def read_clip(name, content, calls=False):
     name = plain_name(name)
     check_size(name, len(content))
     _check_header(name, content)
-    waveform = decoded(io.BytesIO(content), name, quality.LONGEST + 1)
-    found = quality.examine(waveform)
+    waveform = load_recording(io.BytesIO(content), name, quality.LONGEST + 1)
+    found = quality.measure_quality(waveform)
     quality.check_fit(found, name, calls)
     return Clip(name, waveform, found, quality.remarks(found))
 

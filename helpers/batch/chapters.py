@@ -5,7 +5,7 @@ import re
 import nbformat
 
 from helpers import PROJECT, InputError, first_line
-from helpers.files import replacing
+from helpers.files import atomic_write
 from helpers.notebook import assigned_names
 
 OWN = ("data", "out")  # parameters that have options of their own
@@ -126,5 +126,5 @@ def with_map(text, table):
 if __name__ == "__main__":
     readme = PROJECT / "README.md"
     text = with_map(readme.read_text(encoding="utf-8"), notebook_map(notebooks()))
-    with replacing(readme) as part:
+    with atomic_write(readme) as part:
         part.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from helpers.files import replacing
+from helpers.files import atomic_write
 
 
 def execute(path, output=None, parameters=None):
@@ -59,7 +59,7 @@ def execute(path, output=None, parameters=None):
     )
 
 
-def lighter(png):
+def compress_png(png):
     """A picture, a PNG as base64 text, in 256 colours: a third of the size, and drawings do not need more."""
     from PIL import Image
 
@@ -70,7 +70,7 @@ def lighter(png):
     return min(png, base64.b64encode(smaller.getvalue()).decode(), key=len)
 
 
-def clean(notebook):
+def clean_notebook(notebook):
     """Drop what differs from machine to machine: timings, paths, versions, widget states (in place).
 
     Pictures are made smaller, as a notebook is to stay below a megabyte.
@@ -83,11 +83,11 @@ def clean(notebook):
         cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
         for data in (output.get("data", {}) for output in cell.get("outputs", [])):
             if "image/png" in data:
-                data["image/png"] = lighter(data["image/png"])
+                data["image/png"] = compress_png(data["image/png"])
     return notebook
 
 
-def embedded_inputs(folder):
+def use_embedded_corpus(folder):
     """Point notebooks that are given no parameters at the embedded corpus and an output folder of their own.
 
     The outputs that are committed, and nbval's comparison with them, then depend on neither a reader's own
@@ -107,13 +107,13 @@ def main(paths):
 
     for path in map(Path, paths):
         with tempfile.TemporaryDirectory() as folder:
-            embedded_inputs(folder)
+            use_embedded_corpus(folder)
             try:
                 notebook = execute(path.resolve())
             except PapermillExecutionError as error:
                 return f"{path}, In [{error.exec_count}]: {error.ename}: {error.evalue}"
-        with replacing(path) as part:
-            nbformat.write(clean(notebook), part)
+        with atomic_write(path) as part:
+            nbformat.write(clean_notebook(notebook), part)
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
     return 0
 

@@ -3,7 +3,7 @@
 import html
 import json
 
-from helpers.files import replacing
+from helpers.files import atomic_write
 
 
 def results_table(path):
@@ -103,5 +103,5 @@ pre {{overflow-x: auto}}</style>
 <pre>{html.escape(results_table(out / "metrics.json"))}</pre>
 </html>
 """
-    with replacing(out / "index.html") as part:
+    with atomic_write(out / "index.html") as part:
         part.write_text(page, encoding="utf-8")

@@ -23,7 +23,7 @@ from helpers import PROJECT, InputError, first_line
 from helpers.batch.chapters import Chapter, notebooks
 from helpers.batch.execute import execute
 from helpers.batch.report import write_index
-from helpers.files import replacing
+from helpers.files import atomic_write
 
 
 def digest(content):
@@ -138,7 +138,7 @@ class State:
             self.done[number] = entry
         elif self.done.pop(number, None) is None:
             return
-        with replacing(self.path) as part:
+        with atomic_write(self.path) as part:
             part.write_text(json.dumps(self.done, indent=1, sort_keys=True))
 
 
@@ -164,7 +164,7 @@ def run_one(chapter, parameters, out):
         execute(chapter.path, part, parameters)
         page = HTMLExporter().from_filename(str(part))[0]
         page = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', page)
-        with replacing(out / "html" / f"{chapter.path.stem}.html") as temporary:
+        with atomic_write(out / "html" / f"{chapter.path.stem}.html") as temporary:
             temporary.write_text(page, encoding="utf-8")
         os.replace(part, copy)
         failed.unlink(missing_ok=True)

@@ -182,7 +182,7 @@ def excerpt(waveform, samples):
     return row, start
 
 
-def decoded(source, name, seconds=None):
+def load_recording(source, name, seconds=None):
     """A recording fit for use, as `audio.decode` reads it, float32 (samples,) at 16,000 Hz, mono.
 
     Parameters
@@ -205,7 +205,7 @@ def decoded(source, name, seconds=None):
     return waveform
 
 
-def recordings_in(folder):
+def list_recordings(folder):
     """Paths of the files in a folder, sorted, hidden ones left out.
 
     Raises
@@ -231,10 +231,10 @@ def load_query(path):
         When it is missing, cannot be decoded, or is silent or too short.
     """
     path = Path(path).expanduser()
-    return decoded(path, path.name)
+    return load_recording(path, path.name)
 
 
-def flac(waveform):
+def flac_bytes(waveform):
     """A waveform (samples,) at 16,000 Hz as the bytes of a FLAC file, which every browser plays."""
     file = io.BytesIO()
     soundfile.write(file, waveform, SAMPLE_RATE, format="FLAC", subtype="PCM_16")

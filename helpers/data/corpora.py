@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from helpers import SHORTEST, InputError, first_line, naming, shown
-from helpers.data.audio import decoded
+from helpers import SHORTEST, InputError, describe_value, error_context, first_line
+from helpers.data.audio import load_recording
 from helpers.data.pickles import read_array
 
 SAMPLES = {"trs": 16_180, "tes": 22_631}  # of an utterance of the course's two files
@@ -57,22 +57,24 @@ def load_utterances(path, utterances_per_speaker=10):
     """
     path = Path(path)
     if path.suffix == ".npy":
-        with naming(
+        with error_context(
             path, f"a 2-D array of float32 up to 1, rows of {SHORTEST} samples or more, as saved by NumPy"
         ):
             waveforms = _mapped(path)
     else:
         samples = read_array(path)
-        with naming(
+        with error_context(
             path, f"rows of speech, {SHORTEST} samples or more, in floats up to 1 or 16-bit integers"
         ):
             waveforms = _scaled(samples)
     csv = path.with_suffix(".csv")
     if csv.exists():
-        with naming(csv, "a column speaker, a row per utterance, at least 2 speakers of 2 utterances each"):
+        with error_context(
+            csv, "a column speaker, a row per utterance, at least 2 speakers of 2 utterances each"
+        ):
             speakers, table = _read_table(csv, len(waveforms))
     else:
-        with naming(path, "at least 2 speakers with equally many utterances, at least 2 each"):
+        with error_context(path, "at least 2 speakers with equally many utterances, at least 2 each"):
             speakers = _counted_speakers(len(waveforms), utterances_per_speaker)
             table = pd.DataFrame({"speaker": speakers})
     return Corpus(_corpus_name(path), waveforms, speakers, table, path)
@@ -124,12 +126,12 @@ def _scaled(samples):
         raise InputError(f"has samples up to {peak:.6g}")
     scale = 32768.0 if samples.dtype.kind == "i" or peak > 2 else max(peak, 1.0)
     waveforms = (samples / np.float64(scale)).astype(np.float32)
-    for bad, what in faults(waveforms):
+    for bad, what in find_faults(waveforms):
         _refuse_rows(bad, what)
     return waveforms
 
 
-def faults(waveforms):
+def find_faults(waveforms):
     """Which rows (utterances, samples) are of no use, and why: pairs of a bool array and a text."""
     yield ~np.isfinite(waveforms).all(axis=1), "not finite (NaN or infinite)"
     yield np.ptp(waveforms, axis=1) < 2e-4, "silent (all samples within 0.0002 of each other)"
@@ -143,7 +145,9 @@ def _mapped(path):
     try:
         rows = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:  # an array of Python objects is refused, not unpickled
-        raise InputError("is missing" if not path.exists() else f"cannot be read ({shown(error)})") from None
+        raise InputError(
+            "is missing" if not path.exists() else f"cannot be read ({describe_value(error)})"
+        ) from None
     if rows.ndim != 2 or rows.dtype != np.float32 or not rows.flags.c_contiguous or not rows.size:
         raise InputError(f"holds an array of {rows.dtype} and shape {rows.shape}")
     if rows.shape[1] < SHORTEST:
@@ -154,7 +158,7 @@ def _mapped(path):
         for start in range(0, len(rows), CHUNK):
             count = min(CHUNK, len(rows) - start)
             part = np.fromfile(file, np.float32, count * rows.shape[1]).reshape(count, -1)
-            for bad, what in ((np.abs(part).max(axis=1) > 1, "beyond 1"), *faults(part)):
+            for bad, what in ((np.abs(part).max(axis=1) > 1, "beyond 1"), *find_faults(part)):
                 found.setdefault(what, []).append(bad)
     for what, masks in found.items():
         _refuse_rows(np.concatenate(masks), what)
@@ -170,7 +174,7 @@ def _refuse_rows(bad, what):
 
 def _counted_speakers(rows, each):
     if type(each) is not int or each < 2:
-        raise InputError(f"is to be read with {shown(each)} utterances per speaker")
+        raise InputError(f"is to be read with {describe_value(each)} utterances per speaker")
     if rows % each or rows < 2 * each:
         raise InputError(f"has {rows} rows, read with {each} utterances per speaker")
     return np.repeat(np.arange(rows // each), each)
@@ -180,9 +184,9 @@ def _read_table(csv, rows):
     try:
         table = pd.read_csv(csv, dtype={"speaker": str}, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise InputError(f"cannot be read ({shown(error)})") from None
+        raise InputError(f"cannot be read ({describe_value(error)})") from None
     if "speaker" not in table:
-        raise InputError(f"has no column speaker (its columns: {shown(', '.join(table))})")
+        raise InputError(f"has no column speaker (its columns: {describe_value(', '.join(table))})")
     if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus for row labels
         raise InputError("has rows with more fields than its first line")
     if len(table) != rows:
@@ -191,7 +195,7 @@ def _read_table(csv, rows):
     speakers, labels = pd.factorize(table["speaker"])
     counts = np.bincount(speakers)
     if len(labels) < 2 or counts.min() < 2:
-        fewest = shown(labels[counts.argmin()])
+        fewest = describe_value(labels[counts.argmin()])
         raise InputError(f"has {len(labels)} speakers, and {counts.min()} utterances of {fewest}")
     return speakers, table
 
@@ -257,5 +261,5 @@ def load_recordings(folder, label="speaker"):
     if lacking or table.empty:
         found = f"has no or not every {lacking[0]}" if lacking else "has no rows"
         raise InputError(f"{path.name} of {path.parent.name} {found}; {expected}")
-    waveforms = [decoded(path.parent / each, each) for each in table["path"]]
+    waveforms = [load_recording(path.parent / each, each) for each in table["path"]]
     return Recordings(path.parent.name, waveforms, table[label].to_numpy(), table)

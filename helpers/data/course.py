@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from helpers import PROJECT, InputError
-from helpers.batches import hold_out
+from helpers.batches import hold_out_speakers
 from helpers.data import corpora, phrases
-from helpers.data.audio import decoded
+from helpers.data.audio import load_recording
 from helpers.data.convert import conversion
 from helpers.data.corpora import SAMPLES, Recordings, load_recordings
 from helpers.data.synthesis import embedded_corpus
@@ -46,7 +46,7 @@ def course_folder(data=""):
     if len(missing) == 1 or not folder.exists():
         raise InputError(f"{found}; expected trs.pkl (training) and tes.pkl (test)")
     try:
-        return conversion.converted(folder)
+        return conversion.project_conversion(folder)
     except InputError as error:
         raise InputError(f"{found}, and as a corpus {error}") from error
 
@@ -76,7 +76,7 @@ def load_speech(folder="", utterances_per_speaker=10, test_speakers=40, seed=0):
     """
     if folder and (Path(folder) / "utterances.csv").exists():
         found = load_recordings(folder)
-        apart = hold_out(found.labels, test_speakers, seed) if test_speakers else found.labels == ""
+        apart = hold_out_speakers(found.labels, test_speakers, seed) if test_speakers else found.labels == ""
         return tuple(_numbered(found.select(mask)) for mask in (~apart, apart))
     course = corpora.load_course(course_folder(folder), utterances_per_speaker)
     return tuple(
@@ -122,7 +122,7 @@ def load_words(folder="", test_speakers=20, seed=0):
     if "part" in found.table:
         apart = (found.table["part"] == "test").to_numpy()
     elif "speaker" in found.table:
-        apart = hold_out(found.table["speaker"].to_numpy(dtype=str), test_speakers, seed)
+        apart = hold_out_speakers(found.table["speaker"].to_numpy(dtype=str), test_speakers, seed)
     else:
         raise InputError("utterances.csv has no column speaker; expected path, word and speaker")
     return found.select(~apart), found.select(apart)
@@ -138,5 +138,5 @@ def _load_flat(folder):
         if not word:
             raise InputError(f"{name} of {folder.name} has no word and number in its name; {expected}")
     table = pd.DataFrame({"path": names, "word": [word[1].lower() for word in words]})
-    waveforms = [decoded(folder / name, name) for name in names]
+    waveforms = [load_recording(folder / name, name) for name in names]
     return Recordings(folder.parent.name, waveforms, table["word"].to_numpy(), table)

@@ -15,7 +15,7 @@ from scipy.io import wavfile
 
 from helpers import PROJECT, SAMPLE_RATE, InputError
 from helpers.data import synthesis
-from helpers.files import replacing_folder
+from helpers.files import atomic_folder
 
 VERSION = 2  # raise it with any change of the sound: earlier recordings are made anew
 MARGIN = SAMPLE_RATE // 20  # kept before and after what is said
@@ -49,7 +49,7 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more
     if more < 0:
         raise InputError(f"{more} more speakers of a phrase; expected 0 or more")
     folder, rows = Path(folder), []
-    with replacing_folder(folder, 60 + more // 2) as new:
+    with atomic_folder(folder, 60 + more // 2) as new:
         if folder.exists() and any(folder.iterdir()) and not (folder / "phrases.json").exists():
             raise InputError(f"{folder} is not empty; expected a new or empty folder for the recordings")
         for index, voice in enumerate(synthesis.draw_voices(train_speakers + test_speakers + more, seed)):

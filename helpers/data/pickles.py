@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import InputError, naming, shown
+from helpers import InputError, describe_value, error_context
 
 LARGEST_FILE = 4 * 2**30  # bytes: some sixty times the course's training file in float64
 SAMPLE_TYPES = {"f2", "f4", "f8", "i2", "i4", "i8"}
@@ -57,7 +57,7 @@ class ArrayUnpickler(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in ALLOWED:
-            wanted = shown(f"{module}.{name}")
+            wanted = describe_value(f"{module}.{name}")
             raise InputError(f"asks for {wanted}, which is not part of a NumPy array; it was not executed")
         return Call(name)
 
@@ -82,7 +82,7 @@ def read_array(path):
     InputError
         For a file that cannot be read, a damaged one, and a pickle that asks for or holds anything else.
     """
-    with naming(path, "a pickled 2-D array of samples, one utterance a row"):
+    with error_context(path, "a pickled 2-D array of samples, one utterance a row"):
         return _read(Path(path))
 
 
@@ -100,14 +100,16 @@ def _read(path):
         raise
     except Exception as error:  # a damaged pickle can raise anything
         if not objection:
-            objection = f"is damaged or not a pickle ({type(error).__name__}: {shown(error)})"
+            objection = f"is damaged or not a pickle ({type(error).__name__}: {describe_value(error)})"
     raise InputError(objection)
 
 
 def _bytes_of(path):
     try:
         if not path.is_file():
-            raise InputError("is not a file" if path.exists() else f"is missing (looked for {shown(path)})")
+            raise InputError(
+                "is not a file" if path.exists() else f"is missing (looked for {describe_value(path)})"
+            )
         size = path.stat().st_size
         if not 0 < size <= LARGEST_FILE:
             raise InputError(f"holds {size} bytes; from 1 to {LARGEST_FILE} are read")
@@ -234,7 +236,9 @@ def _sample_type(noted):
                 return np.dtype(byte_order + code)
     match noted:
         case Call("dtype", (str() as code, *_)):
-            what = "Python objects" if code.startswith("O") else f"values of NumPy type {shown(code)}"
+            what = (
+                "Python objects" if code.startswith("O") else f"values of NumPy type {describe_value(code)}"
+            )
             raise InputError(f"holds {what}, not float or 16-bit samples")
     raise InputError("holds an array without a proper type")
 

@@ -23,7 +23,7 @@ import pandas as pd
 from helpers import PROJECT, SAMPLE_RATE, InputError
 from helpers.data import espeak
 from helpers.data.corpora import SAMPLES
-from helpers.files import replacing_folder
+from helpers.files import atomic_folder
 
 VERSION = 6  # raise it with any change of the sound: corpora of other versions are made anew
 NAME = "synthesised speech (espeak-ng)"
@@ -260,7 +260,7 @@ def make_corpus(folder, train_speakers=50, test_speakers=20, utterances=10, seed
         When the folder holds something else, or cannot be written.
     """
     folder = Path(folder)
-    with replacing_folder(folder, 50) as new:
+    with atomic_folder(folder, 50) as new:
         found = {path.name for path in folder.iterdir()} if folder.exists() else set()
         if found and not {"corpus.json"} <= found <= FILES:
             raise InputError(f"{folder} holds {min(found)}; expected a new or empty folder for the corpus")

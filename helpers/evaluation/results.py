@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from helpers import InputError, bootstrap, calibration, metrics, pairs
-from helpers.bootstrap import crossing, in_order, interval, sides, sweep, trial_scores
+from helpers.bootstrap import equal_error_of_rates, interval, rates_over_draws, sort_by_score, trial_scores
+from helpers.bootstrap import trial_speakers
 from helpers.calibration import min_cllr
 from helpers.evaluation import score_files
 
@@ -22,12 +23,12 @@ def enrolled_errors(matrix, speakers, numbers, counts):
     for number in numbers:
         trials = pairs.enrolments(index, number)
         scores = np.asarray(matrix)[trials.enrolled, trials.test[:, None]].mean(axis=1)
-        each = in_order(scores, trials.label, trials.speaker, index[trials.test])
-        rates.append([crossing(*rates) for *rates, _ in sweep(*each, counts)])
+        each = sort_by_score(scores, trials.label, trials.speaker, index[trials.test])
+        rates.append([equal_error_of_rates(*rates) for *rates, _ in rates_over_draws(*each, counts)])
     return np.array(rates)
 
 
-def judge(system, counts, enrolled=5):
+def evaluate_over_draws(system, counts, enrolled=5):
     """Every figure of a system over all trials of its test set, in each draw of the speakers.
 
     Parameters
@@ -45,17 +46,17 @@ def judge(system, counts, enrolled=5):
         fixed without test data), `eer`, `roc_auc`, `min_dcf`, `cllr`, `min_cllr`, `eer_enrol5`.
     """
 
-    trials = in_order(*trial_scores(system.scores, system.speakers), *sides(system.speakers))
+    trials = sort_by_score(*trial_scores(system.scores, system.speakers), *trial_speakers(system.speakers))
     scores, labels = trials[:2]
     thresholds = np.append(np.unique(scores), np.inf)
     at, target = np.searchsorted(thresholds, system.threshold), labels == 1
     costs = np.logaddexp(0, np.where(target, -1, 1) * system.calibration.llr(scores)) / np.log(2)
     prior, values = metrics.TARGET_PRIOR, []
-    for accepted, rejected, weights in sweep(*trials, counts):
+    for accepted, rejected, weights in rates_over_draws(*trials, counts):
         values.append(
             (
                 1 - (accepted[at] + rejected[at]) / 2,
-                crossing(accepted, rejected),
+                equal_error_of_rates(accepted, rejected),
                 np.trapezoid((1 - rejected)[::-1], accepted[::-1]),
                 np.min(prior * rejected + (1 - prior) * accepted) / prior,
                 np.mean([np.average(costs[kind], weights=weights[kind]) for kind in (target, ~target)]),
@@ -68,12 +69,12 @@ def judge(system, counts, enrolled=5):
     return table
 
 
-def figures_table(tables):
+def intervals_table(tables):
     """The figures of systems as text, with 95 % intervals over speakers; rates in per cent.
 
     Parameters
     ----------
-    tables : dict of str to pandas.DataFrame, of `judge`
+    tables : dict of str to pandas.DataFrame, of `evaluate_over_draws`
 
     Returns
     -------
@@ -99,7 +100,7 @@ def figures_table(tables):
 
 
 def metrics_row(system, table):
-    """A row for metrics.json from what `judge` found."""
+    """A row for metrics.json from what `evaluate_over_draws` found."""
     found = {"corpus": system.corpus, "threshold": float(system.threshold)}
     for name in table:
         value, *ends = interval(table[name])
@@ -108,7 +109,7 @@ def metrics_row(system, table):
     return found | {"speakers_test": len(np.unique(system.speakers)), "trials": count * (count - 1) // 2}
 
 
-def conclude(out, name, held_out, matrix, test, facts, enrolled=None, draws=1000):
+def record_result(out, name, held_out, matrix, test, facts, enrolled=None, draws=1000):
     """Fix a system's threshold on training speakers, score the test once, and keep the result.
 
     Parameters

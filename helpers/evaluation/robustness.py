@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 
 from helpers import InputError, metrics, quality
-from helpers.augmentation import WAYS
+from helpers.augmentation import CONDITIONS
 from helpers.verifier import embed_recordings
 
 
-def cost(verifier, waveforms, speakers, ways=WAYS, seed=0):
+def robustness_table(verifier, waveforms, speakers, ways=CONDITIONS, seed=0):
     """What spoiling does to a verifier: clean utterances enrolled, spoilt ones verified, all pairs of two.
 
     Parameters
@@ -29,17 +29,19 @@ def cost(verifier, waveforms, speakers, ways=WAYS, seed=0):
         `quality.check_fit` refuses, and `warned`, of those not refused but remarked on, for themselves or
         beside the speaker's next utterance, which is clean.
     """
-    clean = embed_recordings(verifier, quality.trimmed(waveforms, quality.SILENT))
+    clean = embed_recordings(verifier, quality.trim_silence(waveforms, quality.SILENT))
     speakers, rows = np.asarray(speakers), {}
     first, second = np.nonzero(~np.eye(len(speakers), dtype=bool))
-    beside = [waveforms[_next(speakers, row)] for row in range(len(speakers))]
+    beside = [waveforms[_next_of_speaker(speakers, row)] for row in range(len(speakers))]
     same = speakers[first] == speakers[second]
     for name, spoil in {"as they are": lambda waveform, rng: waveform, **ways}.items():
         rng = np.random.default_rng(seed)
         spoilt = [spoil(waveform, rng).astype(np.float32) for waveform in waveforms]
-        voices = embed_recordings(verifier, quality.trimmed(spoilt, quality.SILENT))
-        scores = verifier.scores(clean, voices)[first, second]
-        judged = [_judged(*each, verifier.knows_calls) for each in zip(spoilt, beside, strict=True)]
+        embeddings = embed_recordings(verifier, quality.trim_silence(spoilt, quality.SILENT))
+        scores = verifier.scores(clean, embeddings)[first, second]
+        judged = [
+            _quality_verdict(*each, verifier.trained_on_calls) for each in zip(spoilt, beside, strict=True)
+        ]
         rows[name] = {
             "eer": metrics.equal_error(scores, same.astype(int))[0],
             "missed": np.mean(scores[same] < verifier.threshold),
@@ -50,14 +52,14 @@ def cost(verifier, waveforms, speakers, ways=WAYS, seed=0):
     return pd.DataFrame(rows).T
 
 
-def _next(speakers, row):
+def _next_of_speaker(speakers, row):
     """The row after this one of the same speaker, the first one after the last."""
     own = np.flatnonzero(speakers == speakers[row])
     return own[(np.searchsorted(own, row) + 1) % len(own)]
 
 
-def _judged(waveform, other, calls):
-    measured = quality.examine(waveform)
+def _quality_verdict(waveform, other, calls):
+    measured = quality.measure_quality(waveform)
     try:
         quality.check_fit(measured, "it", calls)
     except InputError:

@@ -11,7 +11,7 @@ import numpy as np
 
 from helpers import InputError, first_line
 from helpers.calibration import Calibration
-from helpers.files import replacing
+from helpers.files import atomic_write
 
 # What makes the scores of a system that is missing.
 COMMANDS = {
@@ -75,7 +75,7 @@ def save_scores(folder, system, scores, threshold, slope, offset, test):
     _check(path, scores, (threshold, slope, offset), len(speakers_of(test)))
     facts = {"threshold": float(threshold), "slope": float(slope), "offset": float(offset)}
     facts |= {"corpus": test.name, "speakers": speakers_of(test), "levels": _levels(test)}
-    with replacing(path) as part, part.open("wb") as file:
+    with atomic_write(path) as part, part.open("wb") as file:
         np.savez_compressed(file, scores=scores, **facts)
     return path
 

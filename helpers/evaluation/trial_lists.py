@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from helpers import InputError, first_line, metrics, shown
+from helpers import InputError, describe_value, first_line, metrics
 from helpers.data.audio import load_query
 from helpers.data.convert.layouts import list_corpus, recording_key
-from helpers.files import replacing
+from helpers.files import atomic_write
 from helpers.search.plda_distance import by_plda
 from helpers.verifier import embed_recordings, load_verifier
 
@@ -43,11 +43,11 @@ def read_trials(path):
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
         reason = first_line(type(error).__name__, error)[:100]
-        raise InputError(f"{shown(path.name)} cannot be read ({reason}); {expected}") from error
+        raise InputError(f"{describe_value(path.name)} cannot be read ({reason}); {expected}") from error
     rows = [line.split() for line in lines if line.strip()]
     for number, row in enumerate(rows, start=1):
         if len(row) != 3 or row[0] not in ("0", "1"):
-            raise InputError(f"{path.name} has {shown(' '.join(row))} as trial {number}; {expected}")
+            raise InputError(f"{path.name} has {describe_value(' '.join(row))} as trial {number}; {expected}")
     if not rows:
         raise InputError(f"{path.name} has no trials; {expected}")
     trials = pd.DataFrame(rows, columns=["label", "first", "second"])
@@ -82,14 +82,14 @@ def find_recordings(names, folder):
         places |= {name: known[recording_key(name)] for name in lost if recording_key(name) in known}
         lost = [name for name in lost if recording_key(name) not in known]
     if lost:
-        named = ", ".join(map(shown, lost[:5])) + ", …" * (len(lost) > 5)
+        named = ", ".join(map(describe_value, lost[:5])) + ", …" * (len(lost) > 5)
         raise InputError(
             f"{len(lost)} of {len(names)} recordings are not in {folder.name}: {named}; expected all"
         )
     return places
 
 
-def score_trials(trials, folder, voices_of, comparison, watched=None):
+def score_trials(trials, folder, embed, comparison, show_progress=None):
     """Score every trial of a list.
 
     Parameters
@@ -98,11 +98,11 @@ def score_trials(trials, folder, voices_of, comparison, watched=None):
         As `read_trials` returns it.
     folder : path
         The corpus.
-    voices_of : callable (list of waveforms)
+    embed : callable (list of waveforms)
         Gives embeddings (recordings, dimensions).
     comparison : plda_distance.Comparison
         How two embeddings are scored.
-    watched : bool, optional
+    show_progress : bool, optional
         Show a progress bar; by default when stderr is a terminal.
 
     Returns
@@ -118,15 +118,15 @@ def score_trials(trials, folder, voices_of, comparison, watched=None):
     which = which.reshape(-1, 2)
     places = find_recordings(names, folder)
     starts = range(0, len(names), BATCH)
-    hidden = None if watched is None else not watched
-    voices = np.concatenate(
+    hidden = None if show_progress is None else not show_progress
+    embeddings = np.concatenate(
         [
-            voices_of([load_query(places[name]) for name in names[start : start + BATCH]])
+            embed([load_query(places[name]) for name in names[start : start + BATCH]])
             for start in tqdm(starts, unit=f"{BATCH} recordings", disable=hidden)
         ]
     )
-    aims, offsets = comparison.aims(voices)
-    places = comparison.places(voices)
+    aims, offsets = comparison.aims(embeddings)
+    places = comparison.places(embeddings)
     scores = np.empty(len(trials))
     for start in range(0, len(trials), 1 << 14):
         first, second = which[start : start + (1 << 14)].T
@@ -162,9 +162,9 @@ def main(arguments=None):
         )
         found = figures(scores, trials["label"].to_numpy())
         target = Path(options.out, Path(options.list).stem)
-        with replacing(target.with_suffix(".csv")) as temporary:
+        with atomic_write(target.with_suffix(".csv")) as temporary:
             trials.assign(score=scores).to_csv(temporary, index=False)
-        with replacing(target.with_suffix(".json")) as temporary:
+        with atomic_write(target.with_suffix(".json")) as temporary:
             temporary.write_text(json.dumps(found, indent=2) + "\n")
     except InputError as error:
         print(error, file=sys.stderr)

@@ -13,14 +13,14 @@ import numpy as np
 import onnxruntime
 
 from helpers import SAMPLE_RATE, InputError
-from helpers.export.onnx_graphs import scores_graph, voices_graph
-from helpers.files import replacing
+from helpers.export.onnx_graphs import scores_graph, embeddings_graph
+from helpers.files import atomic_write
 from helpers.verifier import load_verifier
 from helpers.verify import TRAINED, find_model
 
 SECONDS = (1.0, 1.41, 3.7)  # of the recordings that the files are checked with, beside the shortest
 # At most. On a processor it is 1e-6 and 1e-5; products in TF32, which GPUs may take, are rounded at 5e-4.
-VOICES_APART, SCORES_APART = 1e-3, 2e-2
+EMBEDDINGS_APART, SCORES_APART = 1e-3, 2e-2
 
 
 def session(path):
@@ -28,14 +28,14 @@ def session(path):
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def differences(verifier, voices, scores, waveforms):
+def differences(verifier, embeddings, scores, waveforms):
     """How far two sessions are from the Keras model.
 
     Parameters
     ----------
     verifier : verifier.Verifier
-    voices, scores : onnxruntime.InferenceSession
-        Of `voices_graph` and `scores_graph`.
+    embeddings, scores : onnxruntime.InferenceSession
+        Of `embeddings_graph` and `scores_graph`.
     waveforms : list of float32 arrays (utterances, samples)
 
     Returns
@@ -44,8 +44,8 @@ def differences(verifier, voices, scores, waveforms):
         Largest differences of voices, and of scores of all voices with each other; NaN where one has it.
     """
     ours = np.concatenate([verifier.embed(each) for each in waveforms])
-    theirs = np.concatenate([voices.run(None, {"waveforms": each})[0] for each in waveforms])
-    (ratios,) = scores.run(None, {"voices": theirs, "others": theirs})
+    theirs = np.concatenate([embeddings.run(None, {"waveforms": each})[0] for each in waveforms])
+    (ratios,) = scores.run(None, {"embeddings": theirs, "others": theirs})
     return float(np.abs(ours - theirs).max()), float(np.abs(verifier.scores(ours) - ratios).max())
 
 
@@ -60,7 +60,7 @@ def _recordings(features):
 
 
 def export(verifier, folder, name="siamese_gru"):
-    """Write FOLDER/NAME.onnx (`voices_graph`) and FOLDER/NAME_scores.onnx (`scores_graph`), both or neither.
+    """Write FOLDER/NAME.onnx (`embeddings_graph`) and FOLDER/NAME_scores.onnx (`scores_graph`), or neither.
 
     Parameters
     ----------
@@ -76,19 +76,19 @@ def export(verifier, folder, name="siamese_gru"):
     Raises
     ------
     InputError
-        As `voices_graph`; when the files differ from the model by more than `VOICES_APART` or `SCORES_APART`;
-        and when they cannot be written. Earlier files stay.
+        As `embeddings_graph`; when the files differ from the model by more than `EMBEDDINGS_APART` or
+        `SCORES_APART`; and when they cannot be written. Earlier files stay.
     """
-    graphs = voices_graph(verifier), scores_graph(verifier)
+    graphs = embeddings_graph(verifier), scores_graph(verifier)
     paths = Path(folder, f"{name}.onnx"), Path(folder, f"{name}_scores.onnx")
-    with replacing(paths[0]) as voices, replacing(paths[1]) as scores:
-        for graph, path in zip(graphs, (voices, scores), strict=True):
+    with atomic_write(paths[0]) as embeddings, atomic_write(paths[1]) as scores:
+        for graph, path in zip(graphs, (embeddings, scores), strict=True):
             path.write_bytes(graph.SerializeToString())
-        apart = differences(verifier, session(voices), session(scores), _recordings(verifier.spectrogram))
-        if not (apart[0] <= VOICES_APART and apart[1] <= SCORES_APART):  # NaN is neither
+        apart = differences(verifier, session(embeddings), session(scores), _recordings(verifier.spectrogram))
+        if not (apart[0] <= EMBEDDINGS_APART and apart[1] <= SCORES_APART):  # NaN is neither
             raise InputError(
-                f"{paths[0].name} gives voices {apart[0]:.1e} and scores {apart[1]:.1e} from the model's; "
-                f"expected {VOICES_APART:.0e} and {SCORES_APART:.0e} at most; it was not kept"
+                f"{paths[0].name} gives embeddings {apart[0]:.1e} and scores {apart[1]:.1e} from the "
+                f"model's; expected {EMBEDDINGS_APART:.0e} and {SCORES_APART:.0e} at most; it was not kept"
             )
     return apart
 
@@ -103,11 +103,11 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     path = Path(options.model) if options.model else find_model()
     try:
-        voices, scores = export(load_verifier(path), options.out, path.stem)
+        embeddings, scores = export(load_verifier(path), options.out, path.stem)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1
     for name in (f"{path.stem}.onnx", f"{path.stem}_scores.onnx"):
         print(f"{Path(options.out, name)}: {Path(options.out, name).stat().st_size / 1e6:.1f} MB")
-    print(f"Largest differences from {path.name}: voices {voices:.1e}, scores {scores:.1e}")
+    print(f"Largest differences from {path.name}: embeddings {embeddings:.1e}, scores {scores:.1e}")
     return 0

@@ -203,7 +203,7 @@ def _refusal(name, found):
 # ---- the two graphs ----------------------------------------------------------------------------------------
 
 
-def voices_graph(verifier):
+def embeddings_graph(verifier):
     """A verifier's features and encoder: waveforms to voices.
 
     Parameters
@@ -214,7 +214,7 @@ def voices_graph(verifier):
     -------
     onnx.ModelProto
         `waveforms` float32 (utterances, samples), in [-1, 1] at 16,000 Hz, of any length from one window on,
-        to `voices` float32 (utterances, dimensions), as `Verifier.embed`. Its metadata: see `properties`.
+        to `embeddings` float32 (utterances, dimensions), as `Verifier.embed`. Its metadata: see `properties`.
 
     Raises
     ------
@@ -223,10 +223,10 @@ def voices_graph(verifier):
     """
     graph = Graph()
     spectrograms = _spectrogram(graph, verifier.spectrogram, "waveforms")
-    voices = _encoder(graph, verifier.encoder, spectrograms)
+    embeddings = _encoder(graph, verifier.encoder, spectrograms)
     width = verifier.plda.encoders * verifier.plda.dimensions
-    shapes = {"waveforms": ["utterances", "samples"]}, ("voices", ["utterances", width])
-    return graph.model(*shapes, voices, properties(verifier))
+    shapes = {"waveforms": ["utterances", "samples"]}, ("embeddings", ["utterances", width])
+    return graph.model(*shapes, embeddings, properties(verifier))
 
 
 def scores_graph(verifier):
@@ -239,29 +239,29 @@ def scores_graph(verifier):
     Returns
     -------
     onnx.ModelProto
-        `voices` and `others` float32 (n, dimensions) and (m, dimensions), to `scores` float32 (n, m), natural
-        logarithms, as `Verifier.scores`. Its metadata: see `properties`.
+        `embeddings` and `others` float32 (n, dimensions) and (m, dimensions), to `scores` float32 (n, m),
+        natural logarithms, as `Verifier.scores`. Its metadata: see `properties`.
     """
     plda, graph = verifier.plda, Graph()
     mean, own, cross = (_array(each).astype(float) for each in (plda.mean, plda.own, plda.cross))
     shape = np.array([-1, plda.encoders, plda.dimensions])
 
-    def parts(voices):  # by encoder, less its mean
-        x = graph.add("Reshape", graph.add("Cast", voices, to=TensorProto.DOUBLE), shape)
+    def parts(embeddings):  # by encoder, less its mean
+        x = graph.add("Reshape", graph.add("Cast", embeddings, to=TensorProto.DOUBLE), shape)
         return graph.add("Transpose", graph.add("Sub", x, mean), perm=[1, 0, 2])
 
     def alone(x, axis):  # x' own x / 2, as a column or a row for each encoder
         squares = graph.add("Mul", graph.add("MatMul", x, own / 2), x)
         return graph.add("Unsqueeze", graph.add("ReduceSum", squares, np.array([2]), keepdims=0), axis)
 
-    x, z = parts("voices"), parts("others")
+    x, z = parts("embeddings"), parts("others")
     both = graph.add("MatMul", graph.add("MatMul", x, cross), graph.add("Transpose", z, perm=[0, 2, 1]))
     apart = graph.add("Add", alone(x, np.array([2])), alone(z, np.array([1])))
     scores = graph.add("ReduceMean", graph.add("Add", both, apart), np.array([0]), keepdims=0)
     scores = graph.add("Mul", graph.add("Cast", scores, to=TensorProto.FLOAT), _array(verifier.scale.w))
     scores = graph.add("Add", scores, _array(verifier.scale.b))
     width = plda.encoders * plda.dimensions
-    inputs = {"voices": ["n", width], "others": ["m", width]}
+    inputs = {"embeddings": ["n", width], "others": ["m", width]}
     return graph.model(inputs, ("scores", ["n", "m"]), scores, properties(verifier))
 
 

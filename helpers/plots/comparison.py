@@ -7,10 +7,10 @@ from scipy.stats import norm
 from helpers import metrics
 from helpers.bootstrap import difference, interval, trial_scores
 from helpers.calibration import det_curve, reliability
-from helpers.plots.style import BLUE, GREY, ORANGE, colours, named
+from helpers.plots.style import BLUE, GREY, ORANGE, system_colours, system_name
 
 
-def matrices(systems, title=""):
+def plot_score_matrices(systems, title=""):
     """Every system as a picture: log likelihood ratios of all utterances with one another."""
     columns = min(4, len(systems))
     rows = -(-len(systems) // columns)
@@ -24,7 +24,7 @@ def matrices(systems, title=""):
     )
     for axes, (name, system) in zip(grid.flat, systems.items(), strict=False):
         image = axes.imshow(system.llr, vmin=-8, vmax=8, cmap="RdBu", interpolation="nearest")
-        axes.set_title(named(name))
+        axes.set_title(system_name(name))
     for axes in grid.flat[len(systems) :]:
         axes.axis("off")
     figure.supxlabel("utterance", fontsize="medium")
@@ -34,7 +34,7 @@ def matrices(systems, title=""):
     return figure
 
 
-def det_curves(systems, title=""):
+def plot_det_curves(systems, title=""):
     """DET curves of several systems in one plot, a dot where each one's own threshold puts it.
 
     Parameters
@@ -43,12 +43,12 @@ def det_curves(systems, title=""):
     title : str
     """
     figure, axes = plt.subplots(figsize=(8, 5))
-    shades, ends = colours(systems), norm.ppf([0.0008, 0.7])
+    shades, ends = system_colours(systems), norm.ppf([0.0008, 0.7])
     for name, system in systems.items():
         scores, labels = trial_scores(system.scores, system.speakers)
         accepted, rejected, x, y = det_curve(scores, labels)
         at = np.searchsorted(metrics.error_rates(scores, labels)[0], system.threshold)
-        point = f"{named(name)}: {100 * accepted[at]:.0f} / {100 * rejected[at]:.0f} %"
+        point = f"{system_name(name)}: {100 * accepted[at]:.0f} / {100 * rejected[at]:.0f} %"
         axes.plot(x, y, color=shades[name])
         dot = np.clip([x[at], y[at]], *ends)  # one far off is shown at the edge
         axes.plot(*dot, "o", color=shades[name], markersize=8, label=point, clip_on=False)
@@ -67,13 +67,13 @@ def det_curves(systems, title=""):
     return figure
 
 
-def whiskers(axes, rows, zero=False):
+def plot_intervals(axes, rows, zero=False):
     """Dots with intervals, one below the other.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-    rows : sequence of (str, bootstrap.Difference or None, colour)
+    rows : sequence of (str, bootstrap.Interval or None, colour)
         In per cent; without a difference, a heading.
     zero : bool
         Draw the line of no difference.
@@ -91,41 +91,41 @@ def whiskers(axes, rows, zero=False):
     axes.set_axisbelow(True)
 
 
-def verdict(found):
+def difference_colour(found):
     """A difference's colour: better, worse, or not to be told from none."""
-    return GREY if not found.real else BLUE if found.value < 0 else ORANGE
+    return GREY if not found.excludes_zero else BLUE if found.value < 0 else ORANGE
 
 
-def singles_and_differences(tables, ours="siamese_gru", column="eer", quantity="equal error rate (%)"):
+def plot_systems_and_differences(tables, ours="siamese_gru", column="eer", quantity="equal error rate (%)"):
     """Each system's figure with its interval, and ours less each other one's with the paired interval.
 
     Parameters
     ----------
-    tables : dict of str to pandas.DataFrame, of `results.judge`
+    tables : dict of str to pandas.DataFrame, of `results.evaluate_over_draws`
     ours : str
         One of them.
     column, quantity : str
         The figure, a rate, and what to call it.
     """
-    shades, names = colours(tables), list(tables)
+    shades, names = system_colours(tables), list(tables)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1.2 + 0.4 * max(3, len(names))))
     singles = {name: interval(100 * table[column]) for name, table in tables.items()}
     names.sort(key=lambda name: singles[name].value)
-    whiskers(left, [(named(name), singles[name], shades[name]) for name in names])
+    plot_intervals(left, [(system_name(name), singles[name], shades[name]) for name in names])
     left.set(xlabel=quantity, ylabel="system", title="each by itself")
     left.set_xlim(0, None)
     rows = []
     for theirs in (name for name in names if name != ours):
         found = difference(100 * tables[ours][column], 100 * tables[theirs][column])
-        rows.append((named(theirs), found, verdict(found)))
-    whiskers(right, rows, zero=True)
+        rows.append((system_name(theirs), found, difference_colour(found)))
+    plot_intervals(right, rows, zero=True)
     right.set(xlabel="difference (percentage points)", ylabel="the other system")
-    right.set_title(f"{named(ours)} less another, on the same speakers")
+    right.set_title(f"{system_name(ours)} less another, on the same speakers")
     figure.suptitle("95 % intervals over speakers", fontsize="medium")
     return figure
 
 
-def clouds(parts, quantity="equal error rate"):
+def plot_paired_draws(parts, quantity="equal error rate"):
     """Two figures in each draw of the speakers: a dot a draw, and what either shows by itself.
 
     Parameters
@@ -155,7 +155,7 @@ def clouds(parts, quantity="equal error rate"):
     return figure
 
 
-def hardships(panels, title=""):
+def plot_conditions(panels, title=""):
     """Equal error rates of systems where it gets harder, on one scale.
 
     Parameters
@@ -171,9 +171,9 @@ def hardships(panels, title=""):
         ticks = np.arange(len(places))
         for i, (name, drawn) in enumerate(curves.items()):
             value, low, high = np.transpose([interval(100 * each) for each in drawn])
-            x, shade = ticks + 0.08 * (i - (len(curves) - 1) / 2), colours(curves)[name]
+            x, shade = ticks + 0.08 * (i - (len(curves) - 1) / 2), system_colours(curves)[name]
             bars = np.maximum([value - low, high - value], 0)
-            legend[named(name)] = axes.errorbar(x, np.maximum(value, 0.1), bars, color=shade, fmt="o-")
+            legend[system_name(name)] = axes.errorbar(x, np.maximum(value, 0.1), bars, color=shade, fmt="o-")
         axes.set_xticks(ticks, places)
         axes.set(xlabel=label, title=heading)
         axes.set_yscale("log")  # a rise by a half looks the same everywhere
@@ -189,7 +189,7 @@ def hardships(panels, title=""):
     return figure
 
 
-def evidence(scores, labels, calibration, title=""):
+def plot_evidence(scores, labels, calibration, title=""):
     """What scores are worth: how both kinds of trials are spread, and the log of their ratio with the line.
 
     Parameters
@@ -220,7 +220,7 @@ def evidence(scores, labels, calibration, title=""):
     return figure
 
 
-def reliabilities(parts, title="", shades=None):
+def plot_reliability(parts, title="", shades=None):
     """Stated probability of one speaker against what came true, a panel each; large dots are many trials.
 
     Parameters
@@ -231,7 +231,7 @@ def reliabilities(parts, title="", shades=None):
     shades : dict of str to colour, optional
         By default, the systems' own.
     """
-    shades = shades or colours(parts)
+    shades = shades or system_colours(parts)
     columns = min(4, len(parts))
     rows = -(-len(parts) // columns)
     figure, grid = plt.subplots(
@@ -243,7 +243,7 @@ def reliabilities(parts, title="", shades=None):
         axes.plot(100 * stated, 100 * true, color=shades[name], linewidth=1)
         axes.scatter(100 * stated, 100 * true, 20 + 500 * weight, color=shades[name], alpha=0.8)
         axes.set(xlim=(-6, 106), ylim=(-6, 106), aspect="equal")
-        axes.set_title(named(name))
+        axes.set_title(system_name(name))
     for axes in grid.flat[len(parts) :]:
         axes.axis("off")
     figure.supxlabel("probability stated (%)", fontsize="medium")
@@ -252,7 +252,7 @@ def reliabilities(parts, title="", shades=None):
     return figure
 
 
-def calibration_losses(parts, title=""):
+def plot_cllr(parts, title=""):
     """Cllr of several sets of log likelihood ratios: what ranking costs, and what miscalibration adds.
 
     Parameters
@@ -277,7 +277,7 @@ def calibration_losses(parts, title=""):
     return figure
 
 
-def costs(systems, threshold, cost_of, title=""):
+def plot_detection_costs(systems, threshold, cost_of, title=""):
     """Cost of deciding over the threshold on log likelihood ratios, and where three habits put it.
 
     Parameters
@@ -294,8 +294,8 @@ def costs(systems, threshold, cost_of, title=""):
     for name, (llr, labels) in systems.items():
         thresholds, accepted, rejected = metrics.error_rates(llr, labels)
         curve = cost_of(accepted, rejected)[np.searchsorted(thresholds, grid)]
-        at, shade = np.searchsorted(grid, [threshold, 0]), colours(systems)[name]
-        axes.plot(grid, curve, color=shade, label=named(name))
+        at, shade = np.searchsorted(grid, [threshold, 0]), system_colours(systems)[name]
+        axes.plot(grid, curve, color=shade, label=system_name(name))
         axes.plot(grid[at], curve[at], "o", color=shade)
         axes.plot(grid[at[1]], curve[at[1]], "o", color="white", markersize=3)
         axes.plot(grid[np.argmin(curve)], curve.min(), "x", color=shade, markersize=9, markeredgewidth=2)

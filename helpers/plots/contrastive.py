@@ -13,7 +13,7 @@ from helpers.systems.classical_features import HOP, N_FFT, UNITS
 KINDS = {"speaker": ("same speaker", "different speakers"), "word": ("same word", "different words")}
 
 
-def feature_panels(waveform, features, title=""):
+def plot_features(waveform, features, title=""):
     """A waveform and its classical features, one above the other on one time axis.
 
     Parameters
@@ -54,7 +54,7 @@ def feature_panels(waveform, features, title=""):
     return figure
 
 
-def ranked(tables, title=""):
+def plot_feature_ranking(tables, title=""):
     """Equal error rate of each feature alone, a panel a task, the best at the top.
 
     Parameters
@@ -83,7 +83,7 @@ def ranked(tables, title=""):
     return figure
 
 
-def cost_curves(distances, costs, margin):
+def plot_contrastive_cost(distances, costs, margin):
     """What a pair costs over its distance, for the same and for different ones, with the margin.
 
     Parameters
@@ -105,7 +105,7 @@ def cost_curves(distances, costs, margin):
     return figure
 
 
-def distance_curves(history, margin, kind="speaker", title=""):
+def plot_distances(history, margin, kind="speaker", title=""):
     """Distances on held-out speakers over the epochs: the medians, and the middle 80 % of the pairs.
 
     Parameters
@@ -136,12 +136,12 @@ class LiveDistances:
         self.margin, self.kind, self.shown = margin, kind, display(display_id=True)
 
     def __call__(self, history, encoder):
-        figure = distance_curves(history, self.margin, self.kind)
+        figure = plot_distances(history, self.margin, self.kind)
         self.shown.update(figure)
         plt.close(figure)
 
 
-def distance_histograms(parts, labels, kind="speaker", margin=None, title=""):
+def plot_distance_histograms(parts, labels, kind="speaker", margin=None, title=""):
     """How distances of the same and of different ones are spread, a panel a set.
 
     Parameters
@@ -173,7 +173,7 @@ def distance_histograms(parts, labels, kind="speaker", margin=None, title=""):
     return figure
 
 
-def mean_distances(matrix, labels, title=""):
+def plot_mean_distances(matrix, labels, title=""):
     """Mean distance of every two labels' recordings, as a picture: what is close is easily confused.
 
     Parameters

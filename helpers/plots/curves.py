@@ -9,7 +9,7 @@ from helpers.metrics import error_rates
 from helpers.plots.style import BLUE, ORANGE
 
 
-def score_histograms(parts, labels, threshold=None, title="", kind="cosine similarity"):
+def plot_score_histograms(parts, labels, threshold=None, title="", kind="cosine similarity"):
     """How target and impostor scores are spread, one panel a set of scores.
 
     Parameters
@@ -34,7 +34,7 @@ def score_histograms(parts, labels, threshold=None, title="", kind="cosine simil
     return figure
 
 
-def similarity_matrix(scores, speakers, title=""):
+def plot_similarity_matrix(scores, speakers, title=""):
     """Log likelihood ratio of every utterance with every other, the speakers as blocks along the diagonal."""
     figure, axes = plt.subplots(figsize=(6.2, 5.4))
     image = axes.imshow(scores, vmin=-8, vmax=8, cmap="cividis", interpolation="nearest")
@@ -46,7 +46,7 @@ def similarity_matrix(scores, speakers, title=""):
     return figure
 
 
-def roc_det(scores, labels, marks, title=""):
+def plot_roc_det(scores, labels, marks, title=""):
     """ROC and DET curves of scored trials with operating points on both.
 
     The DET plot's axes are normal deviates (Martin et al., 1997, "The DET curve in assessment of detection
@@ -88,7 +88,7 @@ def threshold_slider(scores, labels, threshold, title=""):
     Parameters
     ----------
     scores, labels
-        As for `roc_det`.
+        As for `plot_roc_det`.
     threshold : float
         Where the point starts.
     title : str
@@ -101,13 +101,13 @@ def threshold_slider(scores, labels, threshold, title=""):
     )
 
     def draw(threshold):
-        roc_det(scores, labels, {f"threshold {threshold:.2f}": threshold}, title)
+        plot_roc_det(scores, labels, {f"threshold {threshold:.2f}": threshold}, title)
         plt.show()
 
     interact(draw, threshold=slider)
 
 
-def error_by_enrolment(counts, errors, intervals, title=""):
+def plot_error_by_enrolment(counts, errors, intervals, title=""):
     """Equal error rate over the number of enrolled utterances, with its spread."""
     figure, axes = plt.subplots(figsize=(6, 3.2))
     low, high = 100 * np.transpose(intervals)

@@ -8,7 +8,7 @@ from helpers.metrics import equal_error, error_rates
 from helpers.plots.style import BLUE, GREEN, GREY, ORANGE
 
 
-def voice_activity(waveform, kept, title=""):
+def plot_voice_activity(waveform, kept, title=""):
     """A waveform (samples,), with the stretches `kept`, int array (parts, 2) in samples, in colour."""
     figure, axes = plt.subplots(figsize=(9, 2.4))
     seconds = np.arange(len(waveform)) / SAMPLE_RATE
@@ -21,7 +21,7 @@ def voice_activity(waveform, kept, title=""):
     return figure
 
 
-def similarity_batch(matrix, utterances, shown=8, title=""):
+def plot_similarity_batch(matrix, utterances, shown=8, title=""):
     """Similarities of utterances with centroids: a picture for each of the first speakers.
 
     Parameters
@@ -55,7 +55,7 @@ def similarity_batch(matrix, utterances, shown=8, title=""):
     return figure
 
 
-def loss_curves(histories, title=""):
+def plot_losses(histories, title=""):
     """Training losses over the epochs, a panel for each loss.
 
     Parameters
@@ -75,7 +75,7 @@ def loss_curves(histories, title=""):
     return figure
 
 
-def rates_over_threshold(scores, labels, threshold, title=""):
+def plot_rates_over_threshold(scores, labels, threshold, title=""):
     """False acceptance and false rejection over the threshold, their crossing, and the threshold in use."""
     thresholds, accepted, rejected = error_rates(scores, labels)
     rate, at = equal_error(scores, labels)
@@ -89,7 +89,7 @@ def rates_over_threshold(scores, labels, threshold, title=""):
     return figure
 
 
-def small_batches(rates, pooled, title=""):
+def plot_batch_rates(rates, pooled, title=""):
     """How equal error rates of small batches scatter, beside the rate of all trials together.
 
     Parameters
@@ -107,7 +107,7 @@ def small_batches(rates, pooled, title=""):
     return figure
 
 
-def errors_in_noise(decibels, lines, title=""):
+def plot_errors_in_noise(decibels, lines, title=""):
     """Equal error rates over the signal-to-noise ratio.
 
     Parameters

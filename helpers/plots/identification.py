@@ -6,7 +6,7 @@ import numpy as np
 from helpers.plots.style import DECIBELS, ORANGE
 
 
-def attention_over(values, weights, spectrogram, title="", decibels=80):
+def plot_attention(values, weights, spectrogram, title="", decibels=80):
     """A spectrogram (frames, bands) above the weights of each head (fewer frames, heads), on one time axis.
 
     The weights are drawn as multiples of what all frames would get if they counted alike.
@@ -27,7 +27,7 @@ def attention_over(values, weights, spectrogram, title="", decibels=80):
     return figure
 
 
-def confusion_picture(counts, title=""):
+def plot_confusions(counts, title=""):
     """Who was taken for whom: a row for each speaker, a column for each answer, counts as shades."""
     figure, axes = plt.subplots(figsize=(5.6, 4.8))
     image = axes.imshow(counts, cmap="Blues", vmin=0, interpolation="nearest")
@@ -39,7 +39,7 @@ def confusion_picture(counts, title=""):
     return figure
 
 
-def losses_of_networks(histories, title=""):
+def plot_network_losses(histories, title=""):
     """Training loss over the epochs, a line for each network: dict of str to list of float."""
     figure, axes = plt.subplots(figsize=(7, 2.8))
     for name, losses in histories.items():
@@ -59,6 +59,6 @@ class LiveLosses:
         self.name, self.shown = name, display(display_id=True)
 
     def __call__(self, losses):
-        figure = losses_of_networks({self.name: losses})
+        figure = plot_network_losses({self.name: losses})
         self.shown.update(figure)
         plt.close(figure)

@@ -7,7 +7,7 @@ from IPython.display import display
 from helpers.plots.style import BLUE, ORANGE
 
 
-def twins():
+def plot_siamese_network():
     """The Siamese network drawn: two utterances, one encoder used twice, a scaled cosine, a probability."""
     figure, axes = plt.subplots(figsize=(9, 2.6))
     axes.set(xlim=(0, 10), ylim=(0, 3))
@@ -35,7 +35,7 @@ def twins():
     return figure
 
 
-def learning_curves(history, title=""):
+def plot_learning_curves(history, title=""):
     """Loss of the training batches and of the held-out speakers over the epochs; ln 2 is the line to leave.
 
     Parameters
@@ -56,7 +56,7 @@ def learning_curves(history, title=""):
     return figure
 
 
-def voice_maps(maps, speakers):
+def plot_embeddings(maps, speakers):
     """Embeddings of several encoders in their first two principal components, a colour a speaker.
 
     Parameters
@@ -76,7 +76,7 @@ def voice_maps(maps, speakers):
     return figure
 
 
-def loss_over_shift(shifts, losses, title=""):
+def plot_loss_over_shift(shifts, losses, title=""):
     """Loss of an untrained network against the shift b of its logits, which no b brings below ln 2."""
     figure, axes = plt.subplots(figsize=(6, 2.8))
     axes.axhline(np.log(2), color="0.5", linestyle="--")
@@ -87,7 +87,7 @@ def loss_over_shift(shifts, losses, title=""):
     return figure
 
 
-def batch_pairs(batch, speakers, spectrogram, shown=3):
+def plot_batch(batch, speakers, spectrogram, shown=3):
     """A few cropped and masked utterances of a batch, and the pairs that the batch holds."""
     figure, rows = plt.subplots(1, shown + 1, figsize=(10, 3))
     seconds = batch.shape[1] * spectrogram.hop_length / spectrogram.sample_rate
@@ -107,12 +107,12 @@ class LiveCurves:
         self.shown = display(display_id=True)
 
     def __call__(self, history, folds):
-        figure = learning_curves(history)
+        figure = plot_learning_curves(history)
         self.shown.update(figure)
         plt.close(figure)
 
 
-def gru_states(values, states, spectrogram, title=""):
+def plot_gru_states(values, states, spectrogram, title=""):
     """A spectrogram `(frames, bins)` above the GRU's states `(frames, units)`, on one time axis."""
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(8, 4.5), sharex=True)
     seconds = len(values) * spectrogram.hop_length / spectrogram.sample_rate

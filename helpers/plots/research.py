@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from helpers import InputError, first_line
-from helpers.bootstrap import Difference
-from helpers.plots.comparison import verdict, whiskers
-from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, colours, named
+from helpers.bootstrap import Interval
+from helpers.plots.comparison import difference_colour, plot_intervals
+from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, system_colours, system_name
 
 
 def load_results(path, columns):
@@ -35,7 +35,7 @@ def load_results(path, columns):
     return table
 
 
-def forest(table, group):
+def plot_forest(table, group):
     """Ideas of a group against what each is compared with: differences with intervals, a column a corpus.
 
     Parameters
@@ -59,9 +59,9 @@ def forest(table, group):
             label = f"compared with: {what.get(base, base)}" if idea is None else what[idea]
             found = None
             if (base, idea) in here.index:
-                found = Difference(*(100 * here.loc[(base, idea), ["difference", "low", "high"]]))
-            rows.append((textwrap.fill(label, 38), found, verdict(found) if found else GREY))
-        whiskers(axes, rows, zero=True)
+                found = Interval(*(100 * here.loc[(base, idea), ["difference", "low", "high"]]))
+            rows.append((textwrap.fill(label, 38), found, difference_colour(found) if found else GREY))
+        plot_intervals(axes, rows, zero=True)
         axes.set_title(corpus)
         axes.set_xlabel("EER, percentage points\n(left of the line is better)")
     for text, (_, idea) in zip(panels[0, 0].get_yticklabels(), order, strict=True):
@@ -75,7 +75,7 @@ def _sorted(ideas):
     return ideas.groupby("idea")["difference"].mean().sort_values().index
 
 
-def table(tested):
+def ideas_table(tested):
     """The table of all ideas as text, corpus by corpus the best first; rates and differences in per cent.
 
     Parameters
@@ -106,7 +106,7 @@ def table(tested):
     return pd.DataFrame(rows).set_index(["corpus", "idea"])
 
 
-def by_speakers(tested):
+def plot_error_by_speakers(tested):
     """Equal error rate over the number of speakers learnt from; whiskers are of the difference from the most.
 
     Parameters
@@ -119,14 +119,14 @@ def by_speakers(tested):
     for (corpus, rows), colour in zip(
         tested.groupby("corpus", sort=False), (BLUE, ORANGE, GREEN), strict=False
     ):
-        fewer = rows[rows["group"] == "speakers"].sort_values("learners")
+        fewer = rows[rows["group"] == "speakers"].sort_values("max_speakers")
         base = rows[rows["idea"].isin(fewer["base"])]
         if len(fewer):
             whole = (fewer["eer"] - fewer["difference"]).mean()  # the base's, with their seeds
             ends = 100 * (whole + fewer[["low", "high"]].to_numpy().T)
-            axes.plot([fewer["learners"]] * 2, ends, color=colour, alpha=0.5, linewidth=4)
+            axes.plot([fewer["max_speakers"]] * 2, ends, color=colour, alpha=0.5, linewidth=4)
             curve = 100 * np.append(fewer["eer"], whole)
-            numbers = [*fewer["learners"], base["learners"].item()]
+            numbers = [*fewer["max_speakers"], base["max_speakers"].item()]
             axes.plot(numbers, curve, "o-", color=colour, label=corpus)
             ticks |= set(numbers)
     axes.set_xscale("log")
@@ -141,7 +141,7 @@ def by_speakers(tested):
     return figure
 
 
-def foretold(table):
+def plot_cv_against_test(table):
     """The test file's EER over what cross-validation said before, a dot a seed; `table` as in seeds.csv."""
     corpora = list(dict.fromkeys(table["corpus"]))
     figure, panels = plt.subplots(1, len(corpora), figsize=(4.2 * len(corpora), 4), squeeze=False)
@@ -150,7 +150,9 @@ def foretold(table):
         end = 115 * here[["held_out_eer", "eer"]].max().max()
         for name, rows in here.groupby("system", sort=False):
             x, y = 100 * rows["held_out_eer"], 100 * rows["eer"]
-            axes.plot(x, y, "o", color=colours(table["system"])[name], alpha=0.8, label=named(name))
+            axes.plot(
+                x, y, "o", color=system_colours(table["system"])[name], alpha=0.8, label=system_name(name)
+            )
         axes.plot([0, end], [0, end], color="0.6", linestyle="--")
         axes.set(xlim=(0, end), ylim=(0, end), aspect="equal", title=corpus)
         axes.set(xlabel="EER by cross-validation (%)", ylabel="EER on the test file (%)")

@@ -7,7 +7,7 @@ from helpers import SAMPLE_RATE
 from helpers.plots.style import BLUE, DECIBELS, GREY, ORANGE
 
 
-def waveforms(rows, titles, start=0.0):
+def plot_waveforms(rows, titles, start=0.0):
     """Waveforms one above the other.
 
     Parameters
@@ -32,7 +32,7 @@ def waveforms(rows, titles, start=0.0):
     return figure
 
 
-def by_speaker(values, speakers, quantity):
+def plot_by_speaker(values, speakers, quantity):
     """A dot for each utterance, a column for each speaker, in the order of the speakers' means.
 
     Parameters
@@ -59,7 +59,7 @@ def by_speaker(values, speakers, quantity):
     return figure
 
 
-def average_spectra(groups, frequencies, titles):
+def plot_average_spectra(groups, frequencies, titles):
     """Long-term average spectra: a thin line for each utterance, a thick one for the mean.
 
     Parameters
@@ -84,7 +84,7 @@ def average_spectra(groups, frequencies, titles):
     return figure
 
 
-def one_frame(frame, window, highest=2000):
+def plot_frame(frame, window, highest=2000):
     """A frame of sound, the same under a window, and the levels of both in frequency.
 
     Parameters
@@ -114,7 +114,7 @@ def one_frame(frame, window, highest=2000):
     return figure
 
 
-def spectrograms(values, settings, titles, highest=8000, decibels=80, start=0.0):
+def plot_spectrograms(values, settings, titles, highest=8000, decibels=80, start=0.0):
     """Spectrograms side by side, with one colour scale.
 
     Parameters
@@ -154,7 +154,7 @@ def spectrograms(values, settings, titles, highest=8000, decibels=80, start=0.0)
     return figure
 
 
-def label_matrix(speakers, zoom):
+def plot_label_matrix(speakers, zoom):
     """Labels of all pairs, and its top left corner from near: same speaker, different, not a pair.
 
     Parameters

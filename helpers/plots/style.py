@@ -19,7 +19,7 @@ plt.rcParams.update(
     }
 )
 
-NAMES = {
+SYSTEM_NAMES = {
     "siamese_gru": "Siamese GRU",
     "published_recipe": "published recipe",
     "mfcc_lda": "MFCCs and LDA",
@@ -29,16 +29,16 @@ NAMES = {
     "vgg_attention": "VGG, attention",
     "resnet18_attention": "ResNet-18, attention",
 }
-FIRST = {"siamese_gru": BLUE, "published_recipe": ORANGE, "mfcc_lda": GREEN}
-OTHERS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", GREY)  # Okabe and Ito's as well
+MAIN_COLOURS = {"siamese_gru": BLUE, "published_recipe": ORANGE, "mfcc_lda": GREEN}
+OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", GREY)  # Okabe and Ito's as well
 
 
-def named(system):
+def system_name(system):
     """A system's name in words."""
-    return NAMES.get(system, system.replace("_", " "))
+    return SYSTEM_NAMES.get(system, system.replace("_", " "))
 
 
-def colours(systems):
+def system_colours(systems):
     """A colour for each system, the same in every picture of a notebook."""
-    others = [system for system in systems if system not in FIRST]
-    return FIRST | {system: OTHERS[i % len(OTHERS)] for i, system in enumerate(others)}
+    others = [system for system in systems if system not in MAIN_COLOURS]
+    return MAIN_COLOURS | {system: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, system in enumerate(others)}

@@ -10,7 +10,7 @@ from helpers import SAMPLE_RATE, metrics, quality
 from helpers.plots.style import BLUE, DECIBELS, GREEN, GREY, ORANGE
 
 
-def heard(waveform, spectrogram):
+def plot_recording(waveform, spectrogram):
     """A clip as the system hears it: the waveform, speech apart from pauses, and the spectrogram.
 
     Parameters
@@ -43,7 +43,7 @@ def heard(waveform, spectrogram):
     return figure
 
 
-def line_drawn(scores, labels, points, score=None, title=""):
+def plot_rates(scores, labels, points, score=None, title=""):
     """Both error rates over the threshold, with operating points and perhaps the score of one trial.
 
     Parameters
@@ -76,8 +76,8 @@ def line_drawn(scores, labels, points, score=None, title=""):
     return figure
 
 
-def price_of_spoiling(table, title=""):
-    """What `robustness.cost` found: errors of each kind as bars, and how many recordings were refused.
+def plot_robustness(table, title=""):
+    """What `robustness_table` found: errors of each kind as bars, and how many recordings were refused.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def price_of_spoiling(table, title=""):
     return figure
 
 
-def operating_point(scores, labels, threshold, score):
+def plot_operating_point(scores, labels, threshold, score):
     """Where a score lies among measured ones, and the threshold from which on it is accepted.
 
     Parameters
@@ -140,7 +140,7 @@ def operating_point(scores, labels, threshold, score):
     return figure
 
 
-def png(figure):
+def png_bytes(figure):
     """A figure as the bytes of a PNG file."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=130)

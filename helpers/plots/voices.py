@@ -5,14 +5,14 @@ import json
 import matplotlib.pyplot as plt
 import numpy as np
 
-from helpers.files import replacing
+from helpers.files import atomic_write
 from helpers.notebook import output_folder
 from helpers.plots.style import BLUE, GREEN, GREY, ORANGE
 
 SIZE = 640  # pixels of the map's square in the page
 
 
-def positions(places, seed=0, perplexity=20):
+def tsne_positions(places, seed=0, perplexity=20):
     """Voices in two dimensions, neighbours kept together as far as that goes: t-SNE.
 
     van der Maaten and Hinton (2008), "Visualizing data using t-SNE", JMLR 9. Near means alike; how far apart
@@ -69,7 +69,7 @@ def group_colours(groups):
     return [key[each] for each in groups], key
 
 
-def map_figure(points, speakers, groups, known, kind="gender"):
+def plot_map(points, speakers, groups, known, kind="gender"):
     """A map of voices twice: a colour a speaker, and a colour a group.
 
     Parameters
@@ -146,7 +146,7 @@ def _told(row):
 def save_page(page, out, name):
     """Save a page as figures/NAME.html in the output folder; returns its path."""
     path = output_folder(out) / "figures" / f"{name}.html"
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_text(
             f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8">\n{page}</html>\n', encoding="utf-8"
         )
@@ -197,7 +197,7 @@ PAGE = """<div class="voice-map">
 # ---- curves ------------------------------------------------------------------------------------------------
 
 
-def accuracy_by_neighbours(counts, systems, title=""):
+def plot_accuracy_by_neighbours(counts, systems, title=""):
     """Identification accuracy over the number of neighbours that vote, a line a way of comparing."""
     figure, axes = plt.subplots(figsize=(6, 3.2))
     for (name, values), marker in zip(systems.items(), "os", strict=False):
@@ -207,7 +207,7 @@ def accuracy_by_neighbours(counts, systems, title=""):
     return figure
 
 
-def strangers_by_gallery(known, measured, expected, wanted, title=""):
+def plot_impostors_by_gallery(known, measured, expected, wanted, title=""):
     """Strangers who are given a name, over the number of speakers known: measured, and 1 - (1 - p)^known."""
     figure, axes = plt.subplots(figsize=(6.5, 3.4))
     axes.plot(
@@ -221,7 +221,7 @@ def strangers_by_gallery(known, measured, expected, wanted, title=""):
     return figure
 
 
-def open_set_curve(strangers, answers, marks, title=""):
+def plot_open_set(strangers, answers, marks, title=""):
     """Members turned away or misnamed over strangers given a name, as the threshold moves.
 
     Parameters
@@ -229,7 +229,7 @@ def open_set_curve(strangers, answers, marks, title=""):
     strangers : float array (n,)
         Each stranger's best score.
     answers : tuple of bool array (m,) and float array (m,)
-        As `open_set.members_answers`.
+        As `open_set.member_identifications`.
     marks : dict of str to float
         Names of thresholds.
     title : str
@@ -251,7 +251,7 @@ def open_set_curve(strangers, answers, marks, title=""):
     return figure
 
 
-def searches(table, title=""):
+def plot_searches(table, title=""):
     """Recall over latency of exact and approximate search, and the memory and building time of both.
 
     Parameters

@@ -14,7 +14,7 @@ import numpy as np
 from helpers import InputError, bootstrap, metrics, pairs
 from helpers.data import corpora, course
 from helpers.evaluation import score_files
-from helpers.systems.mfcc_lda import Floor
+from helpers.systems.mfcc_lda import MfccLda
 from helpers.systems.published_recipe import EPOCHS, THRESHOLD, logit_matrix, train
 
 
@@ -28,7 +28,7 @@ def run_mfcc_lda(folder, out, seed=0):
     """
     training, test = corpora.load_course(folder)
     start = time.perf_counter()
-    floor = Floor().fit(training, seed)
+    floor = MfccLda().fit(training, seed)
     seconds = time.perf_counter() - start
     embeddings = floor.embed(test.waveforms)
     scores = metrics.cosine_scores(embeddings)

@@ -18,7 +18,7 @@ import numpy as np
 
 from helpers import PROJECT, InputError
 from helpers.data import corpora, course
-from helpers.files import replacing
+from helpers.files import atomic_write
 from helpers.plots.style import BLUE, GREEN, ORANGE
 from helpers.research import bench_worker
 
@@ -72,7 +72,7 @@ def ratios(runs, ours="siamese_gru", theirs="published_recipe"):
     return found
 
 
-def spread(values, form, unit="", scale=1):
+def format_spread(values, form, unit="", scale=1):
     """Mean of some values and, where they differ, lowest and highest: `1.5 s (1.0 to 2.0)`. None is none."""
     known = [scale * value for value in values if value is not None]
     if not known:
@@ -82,7 +82,7 @@ def spread(values, form, unit="", scale=1):
     return text if len(known) == len(values) else f"{text}, {len(known)} of {len(values)}"
 
 
-def markdown(rows):
+def markdown_table(rows):
     """A table in Markdown of rows of text, the first its head."""
     lines = [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
@@ -95,11 +95,11 @@ def systems_table(runs):
     for system, name in NAMES.items():
         if mine := [run for run in runs if run["system"] == system]:
             of = {key: [run[key] for run in mine] for key in mine[0]}
-            rates = [spread(of[key], ".1f", " %", 100) for key in ("accuracy", "eer", "eer_enrol5")]
+            rates = [format_spread(of[key], ".1f", " %", 100) for key in ("accuracy", "eer", "eer_enrol5")]
             times = [of["seconds"], *([time_to(curve, level) for curve in of["curve"]] for level in LEVELS)]
-            size = [spread(of["peak_mb"], ",.0f", " MB"), spread(of["parameters"], ",.0f")]
-            rows.append([name, *rates, *(spread(values, ".1f", " s") for values in times), *size])
-    return markdown(rows)
+            size = [format_spread(of["peak_mb"], ",.0f", " MB"), format_spread(of["parameters"], ",.0f")]
+            rows.append([name, *rates, *(format_spread(values, ".1f", " s") for values in times), *size])
+    return markdown_table(rows)
 
 
 def ratios_table(runs):
@@ -110,8 +110,8 @@ def ratios_table(runs):
         "seconds": "training time",
         "overtaking": "time until ours is as accurate as the recipe ever gets, over its whole training",
     }
-    found = {words[name]: spread(values, ".3f") for name, values in ratios(runs).items()}
-    return markdown([("Siamese GRU over published recipe", "ratio"), *found.items()])
+    found = {words[name]: format_spread(values, ".3f") for name, values in ratios(runs).items()}
+    return markdown_table([("Siamese GRU over published recipe", "ratio"), *found.items()])
 
 
 def growth_table(growth):
@@ -120,7 +120,7 @@ def growth_table(growth):
     for record in sorted(growth, key=lambda record: record["utterances"]):
         each = f"{1000 * record['seconds'] / record['utterances']:.2f} ms"
         rows.append((f"{record['utterances']:,}", each, f"{record['peak_mb']:,.0f} MB"))
-    return markdown(rows)
+    return markdown_table(rows)
 
 
 def report(results):
@@ -166,7 +166,7 @@ def draw(runs):
 # ---- processes, and what was measured before
 
 
-def child(task, folder):
+def run_worker(task, folder):
     """The answer of a fresh process to a task of `bench_worker`; InputError, one line, when it fails."""
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch, "answer.json")
@@ -180,7 +180,7 @@ def child(task, folder):
         return json.loads(answer.read_text())
 
 
-def earlier(path, corpus, here, fresh=False):
+def earlier_results(path, corpus, here, fresh=False):
     """What an earlier bench.json holds of this corpus, this machine and the code as it stands: runs, growth.
 
     And third, so that no hour of measuring is lost, the records that are not, or with `fresh` all of them.
@@ -237,18 +237,18 @@ def bench(folder, out, repeats=3, growing=False, fresh=False):
     files = [file for name in ("trs", "tes") for file in sorted(folder.glob(f"{name}.*"))]
     corpus = {"name": test.name, "files": {file.name: bench_worker.digest(file) for file in files}}
     del test
-    here = child({"machine": True}, folder)
-    runs, growth, outdated = earlier(out / "bench.json", corpus, here, fresh)
+    here = run_worker({"machine": True}, folder)
+    runs, growth, outdated = earlier_results(out / "bench.json", corpus, here, fresh)
     results = {"corpus": corpus, "machine": here, "runs": runs, "growth": growth, "failed": []}
     results["outdated"] = outdated
 
     def save():
-        with replacing(out / "bench.json") as temporary:
+        with atomic_write(out / "bench.json") as temporary:
             temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
 
     def attempt(kind, name, task):
         try:
-            record = child(task, folder) | {"corpus": corpus, "machine": here}
+            record = run_worker(task, folder) | {"corpus": corpus, "machine": here}
         except InputError as error:
             return fail(f"{name}: {error}")
         results[kind].append(record)
@@ -270,15 +270,15 @@ def bench(folder, out, repeats=3, growing=False, fresh=False):
         with tempfile.TemporaryDirectory() as scratch:
             model = str(Path(scratch, "model.keras"))
             try:
-                task = {"model": model} | child({"save": model}, folder)
+                task = {"model": model} | run_worker({"save": model}, folder)
             except InputError as error:
                 fail(f"a model to embed with: {error}")
             else:
                 for size in sizes:
                     attempt("growth", f"{size:,} utterances", task | {"size": size})
-    with replacing(out / "bench.md") as temporary:
+    with atomic_write(out / "bench.md") as temporary:
         temporary.write_text(report(results), encoding="utf-8")
-    with replacing(out / "bench.png") as temporary:
+    with atomic_write(out / "bench.png") as temporary:
         figure = draw(results["runs"])
         figure.savefig(temporary, dpi=120)
         plt.close(figure)

@@ -21,7 +21,7 @@ import soundfile
 
 from helpers import SAMPLE_RATE, InputError
 from helpers.data import corpora, synthesis
-from helpers.files import replacing
+from helpers.files import atomic_write
 from helpers.research import bench
 
 EACH = 50  # utterances of a speaker
@@ -29,7 +29,7 @@ TEST = 2  # test speakers, too few to weigh anything
 EVERY = 0.05  # seconds from one look at the memory to the next
 
 
-def invent_speaker(task):
+def synthesise_speaker(task):
     """Write the sentences of one invented speaker in LibriSpeech's layout; `task`: folder, number, voice."""
     folder, number, voice = task
     rng = np.random.default_rng([1, number])
@@ -41,16 +41,16 @@ def invent_speaker(task):
         soundfile.write(place / f"{number}-1-{k:04d}.flac", noisy, SAMPLE_RATE)
 
 
-def invent(folder, utterances):
+def synthesise_corpus(folder, utterances):
     """Write a corpus of so many utterances to learn from, and those of the test speakers."""
     voices = synthesis.draw_voices(utterances // EACH + TEST, seed=0)
     tasks = [(str(folder), number, voice) for number, voice in enumerate(voices)]
     with multiprocessing.get_context("spawn").Pool() as pool:
-        for _ in pool.imap_unordered(invent_speaker, tasks):
+        for _ in pool.imap_unordered(synthesise_speaker, tasks):
             pass
 
 
-def watch(command):
+def measure_command(command):
     """Run a command: `seconds` of the processors, and the most MB of its `parent` process and any `worker`.
 
     Raises
@@ -62,7 +62,7 @@ def watch(command):
     with tempfile.TemporaryFile() as said:
         running = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
         while running.poll() is None:
-            look(running, most)
+            update_peak(running, most)
             time.sleep(EVERY)
         if running.returncode:
             said.seek(0)
@@ -71,7 +71,7 @@ def watch(command):
     return {"seconds": sum(os.times()[2:4]) - started} | most  # of children that have ended, and theirs
 
 
-def look(process, most):
+def update_peak(process, most):
     """Raise the highest memory of a process, and of those that it has started, to what it is now."""
     try:
         for kind, each in [("parent", process), *(("worker", child) for child in process.children(True))]:
@@ -82,15 +82,17 @@ def look(process, most):
 
 
 def measure(utterances, epochs=1):
-    """Invent a corpus, convert it, learn from it: `watch`'s findings for both, and the MB on the disk."""
+    """Synthesise a corpus, convert it, learn from it: `measure_command` of both, and the MB on the disk."""
     with tempfile.TemporaryDirectory() as scratch:
         corpus, out = Path(scratch, "corpus"), Path(scratch, "out")
-        invent(corpus, utterances)
+        synthesise_corpus(corpus, utterances)
         given = sum(path.stat().st_size for path in corpus.rglob("*.flac")) / 1e6
         options = ["--all", "--npy", "--features", "--test-speakers", str(TEST)]
-        convert = watch([sys.executable, "-m", "helpers.convert", str(corpus), "--out", str(out), *options])
+        convert = measure_command(
+            [sys.executable, "-m", "helpers.convert", str(corpus), "--out", str(out), *options]
+        )
         made = sum(path.stat().st_size for path in out.iterdir()) / 1e6
-        learn = watch(
+        learn = measure_command(
             [
                 sys.executable,
                 "-m",
@@ -105,7 +107,7 @@ def measure(utterances, epochs=1):
     return {"utterances": rows, "given": given, "made": made, "convert": convert, "learn": learn}
 
 
-def table(found):
+def growth_table(found):
     """What `measure` found, a row each."""
     rows = [("utterances", "recordings", "arrays", "conversion", "parent, worker", "training", "memory")]
     for each in found:
@@ -114,15 +116,15 @@ def table(found):
         memory = f"{convert['parent']:,.0f} MB, {convert['worker']:,.0f} MB"
         times = [f"{part['seconds']:,.0f} s" for part in (convert, learn)]
         rows.append((*sizes, times[0], memory, times[1], f"{learn['parent']:,.0f} MB"))
-    return bench.markdown(rows)
+    return bench.markdown_table(rows)
 
 
-def learn(folder, epochs):
+def train_once(folder, epochs):
     """Train the course's network on a converted corpus."""
     from helpers import batches, features, training
 
     corpus = corpora.load_utterances(corpora.course_file(folder, "trs"))
-    training.train(corpus, features.Spectrogram(), batches.Recipe(epochs=epochs))
+    training.train(corpus, features.Spectrogram(), batches.TrainingConfig(epochs=epochs))
 
 
 def main(arguments=None):
@@ -138,16 +140,16 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         if options.learn:
-            learn(options.learn, options.epochs)
+            train_once(options.learn, options.epochs)
             return 0
         if min(options.sizes) < 10 * EACH:
             raise InputError(f"{min(options.sizes)} utterances; expected {10 * EACH} or more")
         found = []
         for size in options.sizes:
             found.append(measure(size, options.epochs))
-            print(table(found), flush=True)
-        with replacing(Path(options.out, "growth.md")) as temporary:
-            temporary.write_text(table(found) + "\n")
+            print(growth_table(found), flush=True)
+        with atomic_write(Path(options.out, "growth.md")) as temporary:
+            temporary.write_text(growth_table(found) + "\n")
     except InputError as error:
         print(error, file=sys.stderr)
         return 1

@@ -26,7 +26,7 @@ import numpy as np
 
 from helpers import PROJECT, InputError, metrics, pairs
 from helpers.data import corpora, synthesis
-from helpers.files import replacing
+from helpers.files import atomic_write
 
 CHUNK = 500  # utterances embedded at a time
 STEP = 1.05  # a test waits until training has gone on for 5 % longer: the resolution of the curve
@@ -51,7 +51,7 @@ class Trained(NamedTuple):
 # ---- the systems: (corpus, seed, tick) to Trained; tick(test) is called whenever there is something to test
 
 
-def ours(corpus, seed, tick, **settings):
+def train_siamese_gru(corpus, seed, tick, **settings):
     """The course's system: all that is known here of `helpers.training`. `settings` are its recipe's."""
     import keras
 
@@ -62,7 +62,7 @@ def ours(corpus, seed, tick, **settings):
     def after_epoch(history, folds):
         def test(waveforms):
             if not twins:  # a model of its own, so that the clock pays for each graph that training needs
-                joint = models.joint_encoder([fold.encoder for fold in folds])
+                joint = models.concatenate_encoders([fold.encoder for fold in folds])
                 twins.append(keras.Model(joint.inputs, joint.outputs))
             known, embeddings = (
                 twins[0].predict(spectrogram(each), batch_size=256, verbose=0)
@@ -76,18 +76,18 @@ def ours(corpus, seed, tick, **settings):
 
         tick(test)
 
-    recipe = batches.Recipe(seed=seed, **settings)
-    verifier, _ = training.train(corpus, spectrogram, recipe, after_epoch=after_epoch)
+    config = batches.TrainingConfig(seed=seed, **settings)
+    verifier, _ = training.train(corpus, spectrogram, config, after_epoch=after_epoch)
 
     def test(waveforms):
-        voices = verifier.embed(waveforms)
-        enrolled = partial(verifier.enrolled_scores, voices)
-        return Tested(verifier.scores(voices), verifier.threshold, enrolled)
+        embeddings = verifier.embed(waveforms)
+        enrolled = partial(verifier.enrolled_scores, embeddings)
+        return Tested(verifier.scores(embeddings), verifier.threshold, enrolled)
 
     return Trained(test, verifier.facts["parameters"], verifier)
 
 
-def published_recipe(corpus, seed, tick, **settings):
+def train_published_recipe(corpus, seed, tick, **settings):
     """The recipe of `systems.published_recipe`; `settings` are those of its `train`."""
     import keras
 
@@ -104,11 +104,11 @@ def published_recipe(corpus, seed, tick, **settings):
     return Trained(lambda waveforms: test(model, waveforms), model.count_params())
 
 
-def mfcc_lda(corpus, seed, tick):
+def train_mfcc_lda(corpus, seed, tick):
     """The floor of `systems.mfcc_lda`, which is there all at once."""
     from helpers.systems import mfcc_lda
 
-    fitted = mfcc_lda.Floor().fit(corpus, seed)
+    fitted = mfcc_lda.MfccLda().fit(corpus, seed)
 
     def test(waveforms):
         embeddings = fitted.embed(waveforms)
@@ -120,9 +120,9 @@ def mfcc_lda(corpus, seed, tick):
 
 # Each with what it imports, before the clock runs.
 SYSTEMS = {
-    "siamese_gru": (ours, "helpers.training"),
-    "published_recipe": (published_recipe, "helpers.systems.published_recipe"),
-    "mfcc_lda": (mfcc_lda, "helpers.systems.mfcc_lda"),
+    "siamese_gru": (train_siamese_gru, "helpers.training"),
+    "published_recipe": (train_published_recipe, "helpers.systems.published_recipe"),
+    "mfcc_lda": (train_mfcc_lda, "helpers.systems.mfcc_lda"),
 }
 
 # ---- the measurement
@@ -143,11 +143,11 @@ class Clock:
         begun, seconds = time.perf_counter(), self.seconds()
         if not self.curve or seconds >= STEP * self.curve[-1][0]:
             tested = test(self.corpus.waveforms)
-            self.curve.append([seconds, figures(tested, self.corpus.speakers)["accuracy"]])
+            self.curve.append([seconds, test_results(tested, self.corpus.speakers)["accuracy"]])
         self.stopped += time.perf_counter() - begun
 
 
-def figures(tested, speakers):
+def test_results(tested, speakers):
     """Balanced accuracy, EER, and EER with 5 utterances enrolled: None where a speaker has fewer than 6."""
     trials, five = pairs.all_trials(speakers), None
     scores = tested.scores[trials.left, trials.right]
@@ -162,7 +162,7 @@ def figures(tested, speakers):
     return {"accuracy": accuracy, "eer": metrics.equal_error(scores, trials.label)[0], "eer_enrol5": five}
 
 
-def peak():
+def peak_memory():
     """Highest memory of this process so far, in MB. Linux begins `ru_maxrss` with the parent's: not that."""
     try:
         return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6
@@ -176,7 +176,7 @@ def digest(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
 
 
-def code():
+def loaded_code():
     """The helpers that this process has loaded, by their paths below `helpers`, with their hashes."""
     files = {Path(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
     house = PROJECT / "helpers"
@@ -184,7 +184,7 @@ def code():
     return {file.relative_to(house).as_posix(): digest(file) for file in mine}
 
 
-def device():
+def device_name():
     """The accelerator that Keras' backend sees, by name; else "CPU"."""
     import keras
 
@@ -197,12 +197,17 @@ def device():
     return backend.config.experimental.get_device_details(found[0])["device_name"] if found else "CPU"
 
 
-def machine():
+def machine_facts():
     """What figures depend on beside the code: processor, device, versions; nothing that names the host."""
     import keras
 
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    facts = {"cpus": cpus, "processor": platform.machine(), "system": platform.system(), "device": device()}
+    facts = {
+        "cpus": cpus,
+        "processor": platform.machine(),
+        "system": platform.system(),
+        "device": device_name(),
+    }
     facts |= {"backend": keras.backend.backend(), "python": platform.python_version()}
     return facts | {name: metadata.version(name) for name in ("keras", keras.backend.backend(), "numpy")}
 
@@ -212,16 +217,21 @@ def measure(system, seed, folder):
     function, module = SYSTEMS[system]
     training, test = corpora.load_course(folder)
     import_module(module)
-    ran, clock = code(), Clock(test)
+    ran, clock = loaded_code(), Clock(test)
     trained = function(training, seed, clock.tick)
     seconds = clock.seconds()
-    row = figures(trained.test(test.waveforms), test.speakers)
+    row = test_results(trained.test(test.waveforms), test.speakers)
     clock.curve.append([seconds, row["accuracy"]])
-    row |= {"seconds": seconds, "curve": clock.curve, "peak_mb": peak(), "parameters": trained.parameters}
+    row |= {
+        "seconds": seconds,
+        "curve": clock.curve,
+        "peak_mb": peak_memory(),
+        "parameters": trained.parameters,
+    }
     return {"system": system, "seed": seed} | row | {"code": ran}
 
 
-def grow(size, verifier, clips):
+def embed_many(size, verifier, clips):
     """Embed many utterances chunk by chunk, and keep nothing but the embeddings.
 
     They are some clips over and over, shifted, at another level and in other noise each time: new utterances
@@ -237,28 +247,28 @@ def grow(size, verifier, clips):
         begun = time.perf_counter()
         embeddings.append(verifier.embed(chunk))
         seconds += time.perf_counter() - begun
-    return {"utterances": sum(map(len, embeddings)), "seconds": seconds, "peak_mb": peak()}
+    return {"utterances": sum(map(len, embeddings)), "seconds": seconds, "peak_mb": peak_memory()}
 
 
-def work(task, folder):
+def answer_task(task, folder):
     """The answer to a task: a run of a `system` with a `seed`; a `save`d model of ours, trained for an epoch;
-    a `size` of growth, with that `model` and the `code` that made it; else the machine.
+    a `size` of growth, with that `model` and the `loaded_code` that made it; else the machine.
     """
     if "system" in task:
         return measure(task["system"], task["seed"], folder)
     if "save" in task:
         from helpers.verifier import save_verifier
 
-        trained = ours(corpora.load_course(folder)[0], 0, lambda test: None, epochs=1)
+        trained = train_siamese_gru(corpora.load_course(folder)[0], 0, lambda test: None, epochs=1)
         save_verifier(trained.verifier, task["save"])
-        return {"code": code()}
+        return {"code": loaded_code()}
     if "size" in task:
         from helpers.verifier import load_verifier
 
         verifier = load_verifier(task["model"])
         clips = corpora.load_course(synthesis.embedded_corpus())[0].waveforms
-        return grow(task["size"], verifier, clips) | {"code": task["code"] | code()}
-    return machine()
+        return embed_many(task["size"], verifier, clips) | {"code": task["code"] | loaded_code()}
+    return machine_facts()
 
 
 def main(arguments=None):
@@ -268,11 +278,11 @@ def main(arguments=None):
     )
     parser.add_argument("--data", required=True, help="folder with trs.pkl and tes.pkl")
     parser.add_argument("--out", required=True, help="JSON file to write")
-    parser.add_argument("--task", required=True, type=json.loads, help="JSON object, as for `work`")
+    parser.add_argument("--task", required=True, type=json.loads, help="JSON object, as for `answer_task`")
     options = parser.parse_args(arguments)
     try:
-        answer = json.dumps(work(options.task, options.data), allow_nan=False)
-        with replacing(options.out) as temporary:
+        answer = json.dumps(answer_task(options.task, options.data), allow_nan=False)
+        with atomic_write(options.out) as temporary:
             temporary.write_text(answer)
     except InputError as error:
         print(error, file=sys.stderr)

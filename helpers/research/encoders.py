@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers, ops
 from scipy.fft import dct
 
-from helpers.models import StatisticsPooling, drawn_seed
+from helpers.models import StatisticsPooling, layer_seed
 
 
 @keras.saving.register_keras_serializable("siamese_voices")
@@ -103,11 +103,11 @@ def _sequence(x, cell, units, depth, bidirectional, dropout):
         else:
             kind = {"gru": layers.GRU, "lstm": layers.LSTM}[cell](units, return_sequences=True)
             x = layers.Bidirectional(kind)(x) if bidirectional else kind(x)
-        x = layers.Dropout(dropout, seed=drawn_seed())(x)
+        x = layers.Dropout(dropout, seed=layer_seed())(x)
     return x
 
 
-def encoder(
+def build_encoder(
     spectrograms,
     cell="gru",
     bands=64,
@@ -175,7 +175,7 @@ def encoder(
             looks.append(cepstral_bands(x))
             cepstral_bands.adapt(flat)
         x = layers.Concatenate()(looks) if len(looks) > 1 else looks[0]
-        x = layers.Dropout(dropout, seed=drawn_seed())(x)
+        x = layers.Dropout(dropout, seed=layer_seed())(x)
         parts = []
         if cell != "none":
             slower = layers.AveragePooling1D(stride, padding="same")(x) if stride > 1 else x

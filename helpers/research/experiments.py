@@ -18,16 +18,16 @@ import numpy as np
 import pandas as pd
 
 from helpers import PROJECT, InputError, augmentation, features, metrics, pairs, training
-from helpers.batches import Recipe
+from helpers.batches import TrainingConfig
 from helpers.bootstrap import paired_difference
 from helpers.data import corpora
-from helpers.files import replacing
-from helpers.research import encoders, ideas, ingredients as training_ingredients, objectives
+from helpers.files import atomic_write
+from helpers.research import encoders, ideas, training_hooks, objectives
 
 RESULTS = PROJECT / "notebooks" / "results"
 
 
-def run(corpus, idea, recipe):
+def run_idea(corpus, idea, config):
     """Train the folds' encoders as an idea says.
 
     Parameters
@@ -36,7 +36,7 @@ def run(corpus, idea, recipe):
         Training speakers.
     idea : dict
         Changes to the course's training, as in `ideas.IDEAS`.
-    recipe : batches.Recipe
+    config : batches.TrainingConfig
 
     Returns
     -------
@@ -47,20 +47,20 @@ def run(corpus, idea, recipe):
     spectrogram = features.Spectrogram(**idea.get("spectrogram", {}))
     weights = idea.get("objective", {"pairs": 1})
     apart = 1 if "unshared" in weights else idea.get("encoder", {}).get("towers", 1)
-    ingredients = training.Ingredients(
-        encoder=partial(encoders.encoder, **idea.get("encoder", {})),
+    hooks = training.TrainingHooks(
+        encoder=partial(encoders.build_encoder, **idea.get("encoder", {})),
         objective=objectives.objective(weights, apart),
-        copies=training_ingredients.copies(**idea.get("copies", {})),
-        augment=training_ingredients.augmentation(idea["augment"]) if "augment" in idea else None,
+        copies=training_hooks.training_copies(**idea.get("copies", {})),
+        augment=training_hooks.augmenter(idea["augment"]) if "augment" in idea else None,
     )
-    recipe = replace(recipe, **idea.get("recipe", {}))
+    config = replace(config, **idea.get("config", {}))
     last, folds = deque(maxlen=idea.get("average", 1)), []
 
     def keep(_, trained):
         folds[:] = trained
         last.append([fold.encoder.get_weights() for fold in trained])
 
-    verifier, _ = training.train(corpus, spectrogram, recipe, after_epoch=keep, ingredients=ingredients)
+    verifier, _ = training.train(corpus, spectrogram, config, after_epoch=keep, hooks=hooks)
     for fold, *weights in zip(folds, *last, strict=True):
         fold.encoder.set_weights([np.mean(each, axis=0) for each in zip(*weights, strict=True)])
     result = {
@@ -72,14 +72,14 @@ def run(corpus, idea, recipe):
     }
     for name, waveforms in (
         ("clean", corpus.waveforms),
-        ("disturbed", augmentation.disturb(corpus.waveforms)),
+        ("disturbed", augmentation.random_channel(corpus.waveforms)),
     ):
         inputs = spectrogram(waveforms)
-        result[name] = np.stack([embed(fold.encoder, inputs, idea.get("crops", 1)) for fold in folds])
+        result[name] = np.stack([embed_crops(fold.encoder, inputs, idea.get("crops", 1)) for fold in folds])
     return result
 
 
-def embed(encoder, spectrograms, crops=1, share=0.7):
+def embed_crops(encoder, spectrograms, crops=1, share=0.7):
     """Embeddings of whole spectrograms `(n, frames, bins)`, or the mean of those of some equal stretches."""
     frames = spectrograms.shape[1] if crops == 1 else round(share * spectrograms.shape[1])
     starts = np.linspace(0, spectrograms.shape[1] - frames, crops).astype(int)
@@ -88,12 +88,12 @@ def embed(encoder, spectrograms, crops=1, share=0.7):
     return mean / np.linalg.norm(mean, axis=1, keepdims=True) if crops > 1 else mean
 
 
-def score(result, idea, condition="clean"):
+def score_idea(result, idea, condition="clean"):
     """Scores of all trials within the folds, and with five utterances enrolled.
 
     Parameters
     ----------
-    result : dict of arrays, of `run`
+    result : dict of arrays, of `run_idea`
     idea : dict
     condition : {"clean", "disturbed"}
 
@@ -115,7 +115,7 @@ def score(result, idea, condition="clean"):
             _, first, which = np.unique(enrolled.enrolled, axis=0, return_index=True, return_inverse=True)
             means = test[enrolled.enrolled[first]].mean(axis=1)
             both = np.concatenate([test, means])
-            gram = training_ingredients.BACKENDS[idea["backend"]](np.concatenate(learnt), whose, both)
+            gram = training_hooks.BACKENDS[idea["backend"]](np.concatenate(learnt), whose, both)
             against = gram[len(test) + which.ravel(), enrolled.test]
         else:
             unshared = "unshared" in idea.get("objective", {})
@@ -130,13 +130,13 @@ def _rate(scores, labels, weights=None):
     return metrics.equal_error(scores, labels, weights)[0]
 
 
-def summary(results, draws=1000):
+def summarise(results, draws=1000):
     """A row an idea and corpus: equal error rates, means over the seeds, and the difference from its base.
 
     Parameters
     ----------
     results : dict of (corpus, idea, seed) to dict of arrays
-        Of `run`; only ideas of `ideas.IDEAS`.
+        Of `run_idea`; only ideas of `ideas.IDEAS`.
     draws : int
         Of the paired bootstrap over speakers, which takes the seeds that the idea and its base both have.
 
@@ -145,7 +145,7 @@ def summary(results, draws=1000):
     pandas.DataFrame
     """
     scored = {
-        key: [score(result, ideas.IDEAS[key[1]][3], condition) for condition in ("clean", "disturbed")]
+        key: [score_idea(result, ideas.IDEAS[key[1]][3], condition) for condition in ("clean", "disturbed")]
         for key, result in results.items()
     }
     rows = []
@@ -158,8 +158,10 @@ def summary(results, draws=1000):
             clean, disturbed = zip(*(scored[corpus, idea, seed] for seed in seeds), strict=True)
             row = {"corpus": corpus, "idea": idea, "group": group, "what": what, "base": base}
             row |= {"seeds": len(seeds), "speakers": len(np.unique(clean[0][2]))}
-            learners = ideas.IDEAS[idea][3].get("recipe", {}).get("learners")
-            row["learners"] = learners or int(np.unique(runs[0]["speakers"][~runs[0]["held_out"][0]]).size)
+            max_speakers = ideas.IDEAS[idea][3].get("config", {}).get("max_speakers")
+            row["max_speakers"] = max_speakers or int(
+                np.unique(runs[0]["speakers"][~runs[0]["held_out"][0]]).size
+            )
             row["eer"] = np.mean([_rate(*each[:2]) for each in clean])
             row["eer_enrol5"] = np.mean([_rate(*each[4:]) for each in clean])
             row["eer_disturbed"] = np.mean([_rate(*each[:2]) for each in disturbed])
@@ -194,9 +196,9 @@ def write_table(out, table):
     for (corpus, base, seed), result in list(results.items()):
         same = [name for name, idea in ideas.IDEAS.items() if idea[2] == base and "backend" in idea[3]]
         results |= {(corpus, name, seed): result for name in same}
-    found = summary(results)
+    found = summarise(results)
     Path(table).parent.mkdir(parents=True, exist_ok=True)
-    with replacing(table) as part:
+    with atomic_write(table) as part:
         found.to_csv(part, index=False, float_format="%.5g")
     return found
 
@@ -220,7 +222,7 @@ def write_seeds(folders, table):
     if not rows:
         raise InputError("no metrics.json has a row with held_out_eer; notebooks 04 and 05 write it")
     found = pd.DataFrame(rows).reindex(columns=columns).sort_values(columns[:3])
-    with replacing(table) as part:
+    with atomic_write(table) as part:
         found.to_csv(part, index=False, float_format="%.5g")
     return found
 
@@ -246,11 +248,11 @@ def main(arguments=None):
             for name in options.ideas or ideas.IDEAS:
                 kept = out / f"{train.name}-{name}-{seed}.npz".replace("/", "_")
                 if not kept.exists() and "backend" not in ideas.IDEAS[name][3]:
-                    recipe = Recipe(seed=seed, encoders=options.encoders)
-                    result = run(train, ideas.IDEAS[name][3], recipe)
-                    with replacing(kept) as part, part.open("wb") as file:
+                    config = TrainingConfig(seed=seed, encoders=options.encoders)
+                    result = run_idea(train, ideas.IDEAS[name][3], config)
+                    with atomic_write(kept) as part, part.open("wb") as file:
                         np.savez(file, **result)
-                    rate = _rate(*score(result, ideas.IDEAS[name][3])[:2])
+                    rate = _rate(*score_idea(result, ideas.IDEAS[name][3])[:2])
                     print(f"{train.name}, {name}, seed {seed}: EER {100 * rate:.2f} %", flush=True)
         write_table(out, RESULTS / "ideas.csv")
         if options.tested:

@@ -4,17 +4,17 @@ What earned its place is in the course's own files. The rest was measured and le
 a comparison; notebook 10 shows what each gave.
 
 Each idea has a group, a description, the idea that it is compared with, and its changes: arguments of
-`features.Spectrogram` (`spectrogram`), `batches.Recipe` (`recipe`), `encoders.encoder` (`encoder`),
-`ingredients.copies` (`copies`), `ingredients.augmentation` (`augment`); weights of `objectives.OBJECTIVES`
-(`objective`). `average` takes the mean of the weights after so many last epochs, `crops` that of the
-embeddings of so many stretches. `backend` trains nothing: one of `ingredients.BACKENDS` scores
-the embeddings of the base in place of the cosine, fitted with as many disturbed copies as `other_channels`
-says beside the clean ones.
+`features.Spectrogram` (`spectrogram`), `batches.TrainingConfig` (`config`), `encoders.build_encoder`
+(`encoder`), `training_hooks.training_copies` (`copies`), `training_hooks.augmenter` (`augment`); weights of
+`objectives.OBJECTIVES` (`objective`). `average` takes the mean of the weights after so many last epochs,
+`crops` that of the embeddings of so many stretches. `backend` trains nothing: one of
+`training_hooks.BACKENDS` scores the embeddings of the base in place of the cosine, fitted with as many
+disturbed copies as `other_channels` says beside the clean ones.
 """
 
 PLAIN = {
     "encoder": {"stride": 1, "shortcut": False},
-    "recipe": {"speeds": (0.9, 1.1), "widest_mask": 1 / 6},
+    "config": {"speeds": (0.9, 1.1), "widest_mask": 1 / 6},
 }
 
 
@@ -36,14 +36,14 @@ IDEAS = {
         "alone",
         "four other speeds, not two",
         "plain",
-        _plain(recipe={"speeds": (0.8, 0.9, 1.1, 1.2)}),
+        _plain(config={"speeds": (0.8, 0.9, 1.1, 1.2)}),
     ),
     "plain_stride": ("alone", "GRU at half the frame rate", "plain", _plain(encoder={"stride": 2})),
     "plain_mask": (
         "alone",
         "masks up to a third, not a sixth",
         "plain",
-        _plain(recipe={"widest_mask": 1 / 3}),
+        _plain(config={"widest_mask": 1 / 3}),
     ),
     # ablation: taken from the course's network
     "no_gru": ("ablation", "no GRU", "course", {"encoder": {"cell": "none"}}),
@@ -53,9 +53,9 @@ IDEAS = {
         "course",
         {"encoder": {"shortcut": False}},
     ),
-    "no_speeds": ("ablation", "no copies at other speeds", "course", {"recipe": {"speeds": ()}}),
-    "no_masks": ("ablation", "no masks", "course", {"recipe": {"widest_mask": 0}}),
-    "no_crops": ("ablation", "no crops", "course", {"recipe": {"crop": 1.0}}),
+    "no_speeds": ("ablation", "no copies at other speeds", "course", {"config": {"speeds": ()}}),
+    "no_masks": ("ablation", "no masks", "course", {"config": {"widest_mask": 0}}),
+    "no_crops": ("ablation", "no crops", "course", {"config": {"crop": 1.0}}),
     "no_logarithm": (
         "ablation",
         "magnitudes, no logarithm",
@@ -149,17 +149,17 @@ IDEAS = {
         "batches",
         "10 speakers x 10 utterances",
         "course",
-        {"recipe": {"batch_speakers": 10, "batch_utterances": 10}},
+        {"config": {"batch_speakers": 10, "batch_utterances": 10}},
     ),
     "larger": (
         "batches",
         "50 speakers x 4, twice the step",
         "course",
-        {"recipe": {"batch_speakers": 50, "learning_rate": 3e-3}},
+        {"config": {"batch_speakers": 50, "learning_rate": 3e-3}},
     ),
-    "shorter_training": ("batches", "10 epochs", "course", {"recipe": {"epochs": 10}}),
-    "thirty_epochs": ("batches", "30 epochs", "course", {"recipe": {"epochs": 30}}),
-    "longer_training": ("batches", "40 epochs", "course", {"recipe": {"epochs": 40}}),
+    "shorter_training": ("batches", "10 epochs", "course", {"config": {"epochs": 10}}),
+    "thirty_epochs": ("batches", "30 epochs", "course", {"config": {"epochs": 30}}),
+    "longer_training": ("batches", "40 epochs", "course", {"config": {"epochs": 40}}),
     # augmentation
     "equalise": ("augmentation", "random microphones", "course", {"augment": {"equalise": {}}}),
     "equalise_mild": (
@@ -187,8 +187,8 @@ IDEAS = {
     ),
     "score_norm": ("scores", "adaptive score normalisation", "course", {"backend": "score_norm"}),
     # learning curve: the number of speakers that each encoder learns from, equally many steps
-    "learners_5": ("speakers", "5 speakers", "course", {"recipe": {"learners": 5, "epochs": 200}}),
-    "learners_10": ("speakers", "10 speakers", "course", {"recipe": {"learners": 10, "epochs": 80}}),
-    "learners_20": ("speakers", "20 speakers", "course", {"recipe": {"learners": 20, "epochs": 40}}),
-    "learners_30": ("speakers", "30 speakers", "course", {"recipe": {"learners": 30, "epochs": 27}}),
+    "learners_5": ("speakers", "5 speakers", "course", {"config": {"max_speakers": 5, "epochs": 200}}),
+    "learners_10": ("speakers", "10 speakers", "course", {"config": {"max_speakers": 10, "epochs": 80}}),
+    "learners_20": ("speakers", "20 speakers", "course", {"config": {"max_speakers": 20, "epochs": 40}}),
+    "learners_30": ("speakers", "30 speakers", "course", {"config": {"max_speakers": 30, "epochs": 27}}),
 }

@@ -78,26 +78,26 @@ class PrototypeCosines(layers.Layer):
 
 
 OBJECTIVES = {  # name: (recipe, speakers) -> layers after the embedding, and a loss
-    "pairs": lambda recipe, speakers: ([AllPairs(), ScaledCosine()], BalancedPairLoss()),
-    "inner_product": lambda recipe, speakers: ([AllPairs(), ScaledCosine(1.0, 0.0)], BalancedPairLoss()),
-    "hard_pairs": lambda recipe, speakers: ([AllPairs(), ScaledCosine()], HardPairLoss()),
-    "ge2e_softmax": lambda recipe, speakers: _centroids(recipe, GE2ELoss),
-    "ge2e_contrast": lambda recipe, speakers: _centroids(recipe, lambda k: GE2ELoss(k, contrast=True)),
-    "prototypes": lambda recipe, speakers: (
-        [PrototypeCosines(recipe.batch_utterances), ScaledCosine()],
+    "pairs": lambda config, speakers: ([AllPairs(), ScaledCosine()], BalancedPairLoss()),
+    "inner_product": lambda config, speakers: ([AllPairs(), ScaledCosine(1.0, 0.0)], BalancedPairLoss()),
+    "hard_pairs": lambda config, speakers: ([AllPairs(), ScaledCosine()], HardPairLoss()),
+    "ge2e_softmax": lambda config, speakers: _centroids(config, GE2ELoss),
+    "ge2e_contrast": lambda config, speakers: _centroids(config, lambda k: GE2ELoss(k, contrast=True)),
+    "prototypes": lambda config, speakers: (
+        [PrototypeCosines(config.batch_utterances), ScaledCosine()],
         GE2ELoss(1),
     ),
-    "few_pairs": lambda recipe, speakers: (
+    "few_pairs": lambda config, speakers: (
         [AllPairs(), ScaledCosine()],
-        FewPairLoss(recipe.batch_utterances),
+        FewPairLoss(config.batch_utterances),
     ),
-    "unshared": lambda recipe, speakers: ([SidePairs(), ScaledCosine()], BalancedPairLoss()),
-    "additive_margin": lambda recipe, speakers: ([ClassCosines(speakers)], AdditiveMarginLoss()),
+    "unshared": lambda config, speakers: ([SidePairs(), ScaledCosine()], BalancedPairLoss()),
+    "additive_margin": lambda config, speakers: ([ClassCosines(speakers)], AdditiveMarginLoss()),
 }
 
 
-def _centroids(recipe, loss):
-    k = recipe.batch_utterances
+def _centroids(config, loss):
+    k = config.batch_utterances
     return [CentroidCosines(k), ScaledCosine()], loss(k)
 
 
@@ -113,16 +113,16 @@ class Weighted(keras.losses.Loss):
 
 
 def objective(weights, towers=1):
-    """An objective of `training.Ingredients`: the weighted sum of some by name.
+    """An objective of `training.TrainingHooks`: the weighted sum of some by name.
 
     Of embeddings of several towers side by side, each tower is taught by itself.
     """
 
-    def build(embeddings, recipe, speakers):
+    def build(embeddings, config, speakers):
         outputs, losses = [], []
         for tower in ops.split(embeddings, towers, axis=-1) if towers > 1 else [embeddings]:
             for name, weight in weights.items():
-                stack, loss = OBJECTIVES[name](recipe, speakers)
+                stack, loss = OBJECTIVES[name](config, speakers)
                 output = tower
                 for layer in stack:
                     output = layer(output)

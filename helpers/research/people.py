@@ -19,15 +19,17 @@ from helpers import SAMPLE_RATE, InputError, batches, calibration, models, train
 from helpers.data import corpora, synthesis
 from helpers.data.convert import conversion, sampling
 from helpers.features import Spectrogram
-from helpers.research import ingredients as training_ingredients
+from helpers.research import training_hooks
 from helpers.verifier import Verifier, save_verifier
 
 SECONDS = 2.5
-RECIPE = batches.Recipe(encoders=3, crop=0.5)  # three of five encoders and shorter crops take half the time
+CONFIG = batches.TrainingConfig(
+    encoders=3, crop=0.5
+)  # three of five encoders and shorter crops take half the time
 ELSEWHERE = {"equalise": {}, "noise": {}, "band_limit": {}}
 
 
-def joined(corpus, samples):
+def lengthen(corpus, samples):
     """A corpus of longer utterances: each with the next ones of its speaker, cut to `samples`."""
     count = -(-samples // corpus.waveforms.shape[1])
     order = np.argsort(corpus.speakers, kind="stable")
@@ -37,7 +39,7 @@ def joined(corpus, samples):
     return corpus._replace(waveforms=longer, speakers=corpus.speakers[rows[:, 0]], path=None)
 
 
-def together(people, voices):
+def concatenate(people, voices):
     """People and synthesised voices as one corpus; their speakers get numbers of their own."""
     return corpora.Corpus(
         f"{people.name} and synthesised speech",
@@ -47,38 +49,37 @@ def together(people, voices):
     )
 
 
-def calibrated(verifier, corpus, people, recipe):
+def calibrate_on_people(verifier, corpus, people, config):
     """A verifier with scores made log likelihood ratios by the first `people` utterances of its corpus alone.
 
     Two people and a synthesised voice against a real one are not equally hard to tell apart.
     """
     voices, speakers = verifier.embed(corpus.waveforms), np.unique(corpus.speakers, return_inverse=True)[1]
-    fold = batches.deal(speakers, recipe.folds, recipe.seed)
-    apart = [(fold == number) & (np.arange(len(fold)) < people) for number in range(recipe.encoders)]
+    fold = batches.assign_folds(speakers, config.folds, config.seed)
+    apart = [(fold == number) & (np.arange(len(fold)) < people) for number in range(config.encoders)]
     scores, labels, *_ = training.held_out_scores(verifier.plda, voices, apart, speakers)
     scale = models.ScaledCosine(*calibration.calibrate(scores, labels), name="calibration")
     return Verifier(verifier.encoder, verifier.plda, scale, verifier.spectrogram, 0.0, verifier.facts)
 
 
-def learn(people, voices, recipe, progress_file=None, watched=False):
+def train_on_people(people, voices, config, checkpoint_file=None, show_progress=False):
     """Train on people and on synthesised voices: a `verifier.Verifier`.
 
     Parameters
     ----------
     people, voices : corpora.Corpus
         Of utterances that are equally long.
-    recipe : batches.Recipe
+    config : batches.TrainingConfig
     progress_file, watched
         As for `training.train`.
     """
-    corpus = together(people, voices)
-    ingredients = training.Ingredients(
-        augment=training_ingredients.augmentation(ELSEWHERE), copies=training_ingredients.copies(rooms=1)
+    corpus = concatenate(people, voices)
+    hooks = training.TrainingHooks(
+        augment=training_hooks.augmenter(ELSEWHERE),
+        copies=training_hooks.training_copies(rooms=1),
     )
-    verifier, _ = training.train(
-        corpus, Spectrogram(), recipe, progress_file, watched, ingredients=ingredients
-    )
-    return calibrated(verifier, corpus, len(people.waveforms), recipe)
+    verifier, _ = training.train(corpus, Spectrogram(), config, checkpoint_file, show_progress, hooks=hooks)
+    return calibrate_on_people(verifier, corpus, len(people.waveforms), config)
 
 
 def main(arguments=None):
@@ -96,14 +97,14 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     samples, out = round(SECONDS * SAMPLE_RATE), Path(options.out)
     try:
-        settings = sampling.Settings(
+        settings = sampling.ConversionSettings(
             test_speakers=options.test_speakers, train_samples=samples, test_samples=samples, everything=True
         )
-        recipe = replace(RECIPE, seed=options.seed, epochs=options.epochs)
+        config = replace(CONFIG, seed=options.seed, epochs=options.epochs)
         people = corpora.load_course(conversion.convert(options.data, out / "corpus", settings))[0]
-        voices = joined(corpora.load_course(synthesis.embedded_corpus())[0], samples)
+        voices = lengthen(corpora.load_course(synthesis.embedded_corpus())[0], samples)
         progress = out / "people.progress.npz"
-        verifier = learn(people, voices, recipe, progress, watched=sys.stderr.isatty())
+        verifier = train_on_people(people, voices, config, progress, show_progress=sys.stderr.isatty())
         save_verifier(verifier, out / "people.keras")
     except InputError as error:
         print(error, file=sys.stderr)

@@ -11,13 +11,13 @@ import numpy as np
 
 from helpers import InputError, verify
 from helpers.data import course
-from helpers.evaluation.robustness import cost
+from helpers.evaluation.robustness import robustness_table
 from helpers.verifier import load_verifier
 
 
-def decisions(verifier, waveforms, speakers, enrolled=3, seed=0):
-    """How often `verify.listen` is right: a speaker's first utterances enrolled, the next of theirs verified,
-    and one of another speaker, drawn at random.
+def verification_accuracy(verifier, waveforms, speakers, enrolled=3, seed=0):
+    """How often `verify` is right: a speaker's first utterances enrolled, the next of theirs verified, and
+    one of another speaker, drawn at random.
 
     Parameters
     ----------
@@ -39,15 +39,17 @@ def decisions(verifier, waveforms, speakers, enrolled=3, seed=0):
         stranger = rng.choice([other for other in rows if other != name])
         for kind, last in (("same", mine[-1]), ("other", rows[stranger][-1])):
             try:
-                answer = verify.listen(verifier, names, [waveforms[row] for row in (*mine[:-1], last)])
+                answer = verify.score_recordings(
+                    verifier, names, [waveforms[row] for row in (*mine[:-1], last)]
+                )
             except InputError:
                 continue
-            found[kind].append(verify.decided(answer)["same"] == (kind == "same"))
+            found[kind].append(verify.decide(answer)["same"] == (kind == "same"))
     counted = {kind: (sum(each), len(each)) for kind, each in found.items()}
     return counted | {"refused": 2 * len(rows) - sum(count for _, count in counted.values())}
 
 
-def drawn(found, speakers, each, seed=0):
+def draw_recordings(found, speakers, each, seed=0):
     """Some speakers of recordings, drawn at random, with so many recordings each: `corpora.Recordings`."""
     names, counts = np.unique(found.labels, return_counts=True)
     names = np.random.default_rng(seed).permutation(names[counts >= each])[:speakers]
@@ -68,9 +70,9 @@ def main(arguments=None):
     try:
         verifier = load_verifier(options.model or verify.find_model())
         train, test = course.load_speech(options.data, test_speakers=0)
-        chosen = drawn(test if len(test.labels) else train, options.speakers, options.each)
-        table = cost(verifier, chosen.waveforms, chosen.labels)
-        found = decisions(verifier, chosen.waveforms, chosen.labels)
+        chosen = draw_recordings(test if len(test.labels) else train, options.speakers, options.each)
+        table = robustness_table(verifier, chosen.waveforms, chosen.labels)
+        found = verification_accuracy(verifier, chosen.waveforms, chosen.labels)
     except InputError as error:
         print(error, file=sys.stderr)
         return 1

@@ -28,14 +28,14 @@ def vote(rows, speakers):
     return near[np.arange(len(near)), np.argmax(votes, axis=1)]  # the first of the largest
 
 
-def without_itself(matrix):
+def mask_diagonal(matrix):
     """Scores (n, n) with those of each utterance with itself at minus infinity: it is no answer to itself."""
     matrix = np.array(matrix, dtype=float)
     np.fill_diagonal(matrix, -np.inf)
     return matrix
 
 
-def named_by_others(matrix, speakers, k=1):
+def identify_leave_one_out(matrix, speakers, k=1):
     """Each utterance identified by its k nearest among all others, as `vote`: leave-one-out.
 
     Parameters
@@ -50,18 +50,18 @@ def named_by_others(matrix, speakers, k=1):
     array (n,)
         The speaker that each is taken for.
     """
-    nearest = np.argsort(-without_itself(matrix), axis=1, kind="stable")
+    nearest = np.argsort(-mask_diagonal(matrix), axis=1, kind="stable")
     return vote(nearest[:, :k], speakers)
 
 
-def held_out_galleries(compare, voices, held_out, speakers):
+def held_out_galleries(compare, embeddings, held_out, speakers):
     """For each fold, the scores of its utterances by the encoder that never heard their speakers.
 
     Parameters
     ----------
     compare : callable (voices, encoder number) -> float array (n, n)
         Such as ``lambda voices, encoder: plda.scores(voices, encoder=encoder)``.
-    voices : float array (utterances, encoders * dimensions)
+    embeddings : float array (utterances, encoders * dimensions)
     held_out : list of bool arrays (utterances,)
         The utterances of the speakers that each encoder did not learn from.
     speakers : int array (utterances,)
@@ -70,10 +70,10 @@ def held_out_galleries(compare, voices, held_out, speakers):
     -------
     list of tuple of float array (n, n) and int array (n,)
     """
-    return [(compare(voices[apart], number), speakers[apart]) for number, apart in enumerate(held_out)]
+    return [(compare(embeddings[apart], number), speakers[apart]) for number, apart in enumerate(held_out)]
 
 
-def best_by_speaker(scores, speakers, k=1):
+def speaker_scores(scores, speakers, k=1):
     """The score of each query with each speaker: the mean of the k best with the speaker's utterances.
 
     Parameters
@@ -94,8 +94,8 @@ def best_by_speaker(scores, speakers, k=1):
     return np.stack([np.mean(each, axis=1, where=np.isfinite(each)) for each in best], axis=1)
 
 
-def strangers_scores(matrix, speakers, k=1):
-    """What strangers score: each utterance with each speaker other than its own, as `best_by_speaker`.
+def impostor_scores(matrix, speakers, k=1):
+    """What strangers score: each utterance with each speaker other than its own, as `speaker_scores`.
 
     Parameters
     ----------
@@ -109,16 +109,16 @@ def strangers_scores(matrix, speakers, k=1):
     float array (n, speakers - 1)
     """
     others = np.asarray(speakers)[:, None] != np.unique(speakers)
-    return best_by_speaker(np.asarray(matrix), speakers, k)[others].reshape(len(others), -1)
+    return speaker_scores(np.asarray(matrix), speakers, k)[others].reshape(len(others), -1)
 
 
-def members_answers(matrix, speakers, k=1):
+def member_identifications(matrix, speakers, k=1):
     """What members get: whether each utterance's best speaker, itself left out, is its own; and the score.
 
     Parameters
     ----------
     matrix, speakers, k
-        As for `strangers_scores`; each speaker has two utterances or more.
+        As for `impostor_scores`; each speaker has two utterances or more.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def members_answers(matrix, speakers, k=1):
     scores : float array (n,)
         Of the best speaker.
     """
-    best = best_by_speaker(without_itself(matrix), speakers, k)
+    best = speaker_scores(mask_diagonal(matrix), speakers, k)
     return np.unique(speakers)[best.argmax(axis=1)] == speakers, best.max(axis=1)
 
 
@@ -145,7 +145,7 @@ def open_set_threshold(strangers, known, rate=0.05):
     Parameters
     ----------
     strangers : float array (utterances, speakers)
-        As `strangers_scores`, of training speakers whom the encoder did not learn from.
+        As `impostor_scores`, of training speakers whom the encoder did not learn from.
     known : int
         Speakers in the gallery.
     rate : float
@@ -167,7 +167,7 @@ def open_set_threshold(strangers, known, rate=0.05):
     return float(np.quantile(strangers, 1 - single, method="higher"))
 
 
-def passing(strangers, threshold, known):
+def false_identification_rates(strangers, threshold, known):
     """The chance of each stranger's utterance to be given a name by a gallery of so many speakers.
 
     Of its M scores with one speaker each, m reach the threshold. Of `known` speakers drawn at random out of

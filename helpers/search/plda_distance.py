@@ -23,13 +23,13 @@ class Comparison(NamedTuple):
     own: np.ndarray
     constant: float
 
-    def places(self, voices):
+    def places(self, embeddings):
         """Where voices (n, dimensions) of a collection stand: float32 (n, r)."""
-        return ((np.asarray(voices) - self.mean) @ self.place).astype(np.float32)
+        return ((np.asarray(embeddings) - self.mean) @ self.place).astype(np.float32)
 
-    def aims(self, voices):
+    def aims(self, embeddings):
         """Where the answer to voices (n, dimensions) is looked for, float32 (n, r), and offsets (n,)."""
-        centred = np.asarray(voices) - self.mean
+        centred = np.asarray(embeddings) - self.mean
         offsets = np.einsum("nd,de,ne->n", centred, self.own, centred) / 2 + self.constant
         return (centred @ self.aim).astype(np.float32), offsets
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 
-def invented_voices(voices, speakers, count, each=10, seed=0):
+def synthetic_embeddings(embeddings, speakers, count, each=10, seed=0):
     """Voices of people who do not exist, for a collection larger than any at hand: `(count, dimensions)`.
 
     Speakers' centres and the scatter around them are drawn from normal distributions with the covariances of
@@ -15,7 +15,7 @@ def invented_voices(voices, speakers, count, each=10, seed=0):
 
     Parameters
     ----------
-    voices : float array (utterances, dimensions)
+    embeddings : float array (utterances, dimensions)
     speakers : array (utterances,)
     count, each, seed : int
 
@@ -24,9 +24,9 @@ def invented_voices(voices, speakers, count, each=10, seed=0):
     float32 array (count, dimensions)
     """
     names, index = np.unique(speakers, return_inverse=True)
-    centres = np.stack([voices[index == i].mean(axis=0) for i in range(len(names))])
-    between, within = _root(centres), _root(voices - centres[index])
-    rng, found = np.random.default_rng(seed), np.empty((count, voices.shape[1]), np.float32)
+    centres = np.stack([embeddings[index == i].mean(axis=0) for i in range(len(names))])
+    between, within = _root(centres), _root(embeddings - centres[index])
+    rng, found = np.random.default_rng(seed), np.empty((count, embeddings.shape[1]), np.float32)
     for start in range(0, count, 1000 * each):
         block = found[start : start + 1000 * each]
         people = rng.normal(size=(-(-len(block) // each), len(between))) @ between + centres.mean(axis=0)
@@ -47,20 +47,20 @@ def recall(found, true):
     return float(np.mean([np.isin(ours, theirs).mean() for ours, theirs in zip(true, found, strict=True)]))
 
 
-def measured(search, voices, k=10, repeats=3):
+def time_search(search, embeddings, k=10, repeats=3):
     """A search of voices one by one and all at once: rows found (queries, k), milliseconds a query.
 
     One by one it is the median over the queries, all at once over the repeats: what else the machine does in
     between hardly counts.
     """
-    alone = [_seconds(search, voices[row : row + 1], k)[1] for row in range(len(voices))]
-    found, together = zip(*(_seconds(search, voices, k) for _ in range(repeats)), strict=True)
-    return found[0].rows, 1000 * np.median(alone), 1000 * np.median(together) / len(voices)
+    alone = [_seconds(search, embeddings[row : row + 1], k)[1] for row in range(len(embeddings))]
+    found, together = zip(*(_seconds(search, embeddings, k) for _ in range(repeats)), strict=True)
+    return found[0].rows, 1000 * np.median(alone), 1000 * np.median(together) / len(embeddings)
 
 
-def _seconds(search, voices, k):
+def _seconds(search, embeddings, k):
     started = time.perf_counter()
-    return search(voices, k), time.perf_counter() - started
+    return search(embeddings, k), time.perf_counter() - started
 
 
 class Counter(io.RawIOBase):
@@ -77,14 +77,14 @@ class Counter(io.RawIOBase):
         return len(data)
 
 
-def compare_searches(index, voices, breadths, build_seconds, k=10):
+def compare_searches(index, embeddings, breadths, build_seconds, k=10):
     """Exact and approximate search of one index side by side.
 
     Parameters
     ----------
     index : voice_index.VoiceIndex
         With its graph.
-    voices : float array (queries, dimensions)
+    embeddings : float array (queries, dimensions)
     breadths : sequence of int
         Of `VoiceIndex.search_graph`.
     build_seconds : float
@@ -99,11 +99,11 @@ def compare_searches(index, voices, breadths, build_seconds, k=10):
     """
     graph = Counter()
     index.graph.save(graph)
-    true, alone, together = measured(index.search, voices, k)
+    true, alone, together = time_search(index.search, embeddings, k)
     rows = [("exact", 0, 1.0, alone, together, index.places.nbytes / 1e6, 0.0)]
     for breadth in breadths:
-        found, alone, together = measured(
-            lambda voices, k, breadth=breadth: index.search_graph(voices, k, breadth), voices, k
+        found, alone, together = time_search(
+            lambda embeddings, k, breadth=breadth: index.search_graph(embeddings, k, breadth), embeddings, k
         )
         rows.append(
             ("graph", breadth, recall(found, true), alone, together, graph.bytes / 1e6, build_seconds)

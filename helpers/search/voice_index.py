@@ -11,7 +11,7 @@ import voyager
 from tqdm.auto import tqdm
 
 from helpers import InputError, first_line
-from helpers.files import replacing
+from helpers.files import atomic_write
 from helpers.search.plda_distance import by_plda
 from helpers.verifier import model_digest
 
@@ -33,7 +33,7 @@ class VoiceIndex:
 
     Parameters
     ----------
-    voices : float array (n, dimensions)
+    embeddings : float array (n, dimensions)
         Embeddings of one model.
     table : pandas.DataFrame
         A row per voice; its column `speaker` says whose it is, others perhaps in which file. Kept as text.
@@ -49,50 +49,50 @@ class VoiceIndex:
         or the table has no column `speaker`.
     """
 
-    def __init__(self, voices, table, verifier, comparison=None):
+    def __init__(self, embeddings, table, verifier, comparison=None):
         self.comparison = comparison = comparison or by_plda(verifier)
         self.model, self.features = model_digest(verifier), verifier.spectrogram.to_dict()
-        self.voices, self.table = self._checked(voices, table)
+        self.embeddings, self.table = self._checked(embeddings, table)
         self.ids, self.next_id = np.arange(len(self)), len(self)  # a voice keeps its number when others go
-        self.places, self.half_squares = self._placed(self.voices)
+        self.places, self.half_squares = self._placed(self.embeddings)
         self.graph = None
 
     def __len__(self):
-        return len(self.voices)
+        return len(self.embeddings)
 
     @property
     def speakers(self):
         """Whose the voices are (n,)."""
         return self.table["speaker"].to_numpy(dtype=str)
 
-    def _checked(self, voices, table):
-        voices, dimensions = np.asarray(voices, dtype=np.float32), len(self.comparison.mean)
-        if voices.shape != (len(table), dimensions) or not len(table):
-            found = f"voices {voices.shape} and a table of {len(table)} rows"
+    def _checked(self, embeddings, table):
+        embeddings, dimensions = np.asarray(embeddings, dtype=np.float32), len(self.comparison.mean)
+        if embeddings.shape != (len(table), dimensions) or not len(table):
+            found = f"voices {embeddings.shape} and a table of {len(table)} rows"
             raise InputError(
                 f"{found}; expected {dimensions} numbers a voice, and a row of the table for each"
             )
-        if not np.isfinite(voices).all():
+        if not np.isfinite(embeddings).all():
             raise InputError("some voices are not finite numbers; expected embeddings")
         if "speaker" not in table:
             raise InputError(f"a table with the columns {', '.join(table)}; expected one named speaker")
-        return voices, table.fillna("").astype(str).reset_index(drop=True)
+        return embeddings, table.fillna("").astype(str).reset_index(drop=True)
 
-    def _placed(self, voices):
+    def _placed(self, embeddings):
         """Places of voices, and half their squares; in chunks, as doubles of a million are gigabytes."""
-        chunks = [voices[start : start + CHUNK] for start in range(0, len(voices), CHUNK)]
+        chunks = [embeddings[start : start + CHUNK] for start in range(0, len(embeddings), CHUNK)]
         places = np.concatenate([self.comparison.places(chunk) for chunk in chunks])
         return places, np.einsum("nr,nr->n", places, places) / 2
 
-    def add(self, voices, table):
+    def add(self, embeddings, table):
         """Add voices with their rows of the table; columns that either lacks are left empty."""
-        voices, table = self._checked(voices, table)
-        ids, placed = self.next_id + np.arange(len(voices)), self._placed(voices)
+        embeddings, table = self._checked(embeddings, table)
+        ids, placed = self.next_id + np.arange(len(embeddings)), self._placed(embeddings)
         if self.graph is not None:
             self.graph.add_items(placed[0], ids=ids.tolist(), num_threads=1)
-        self.next_id += len(voices)
+        self.next_id += len(embeddings)
         self.table = pd.concat([self.table, table], ignore_index=True).fillna("")
-        for name, new in zip(PARTS, (voices, ids, *placed), strict=True):
+        for name, new in zip(PARTS, (embeddings, ids, *placed), strict=True):
             setattr(self, name, np.concatenate([getattr(self, name), new]))
 
     def remove(self, chosen):
@@ -116,12 +116,12 @@ class VoiceIndex:
 
     # ---- searching ---------------------------------------------------------------------------------------
 
-    def search(self, voices, k=10, without=None):
+    def search(self, embeddings, k=10, without=None):
         """The k nearest of each voice, exactly: its scores with all, by a matrix product.
 
         Parameters
         ----------
-        voices : float array (queries, dimensions)
+        embeddings : float array (queries, dimensions)
         k : int
             At most as many as there are.
         without : int array (queries,), optional
@@ -131,7 +131,7 @@ class VoiceIndex:
         -------
         Neighbours
         """
-        aims, offsets = self.comparison.aims(voices)
+        aims, offsets = self.comparison.aims(embeddings)
         k, block, found = min(k, len(self)), max(1, BLOCK // len(self)), []
         for start in range(0, len(aims), block):
             scores = aims[start : start + block] @ self.places.T - self.half_squares
@@ -142,7 +142,7 @@ class VoiceIndex:
         rows, scores = (np.concatenate(part) for part in zip(*found, strict=True))
         return _sorted(rows, scores + offsets[:, None])
 
-    def connect(self, links=16, breadth=100, watched=False):
+    def connect(self, links=16, breadth=100, show_progress=False):
         """Build the graph for approximate search, a hierarchical navigable small world (HNSW).
 
         Each voice is linked to some near it; a search walks along the links towards the aim. Malkov and
@@ -155,24 +155,24 @@ class VoiceIndex:
             Of a voice on each level (M in the paper); more find better and take more memory.
         breadth : int
             Candidates kept in mind while a voice is put in its place (efConstruction).
-        watched : bool
+        show_progress : bool
             Show a progress bar.
         """
         self.graph = voyager.Index(
             voyager.Space.Euclidean, self.places.shape[1], M=links, ef_construction=breadth,
             max_elements=len(self),
         )  # fmt: skip
-        for start in tqdm(range(0, len(self), CHUNK), unit="10,000 voices", disable=not watched):
+        for start in tqdm(range(0, len(self), CHUNK), unit="10,000 voices", disable=not show_progress):
             ids = self.ids[start : start + CHUNK].tolist()
             self.graph.add_items(self.places[start : start + CHUNK], ids=ids, num_threads=1)
         return self
 
-    def search_graph(self, voices, k=10, breadth=64):
+    def search_graph(self, embeddings, k=10, breadth=64):
         """The k nearest of each voice, nearly: by walking the graph, which `connect` builds.
 
         Parameters
         ----------
-        voices : float array (queries, dimensions)
+        embeddings : float array (queries, dimensions)
         k : int
         breadth : int
             Candidates kept in mind on the walk (ef): more find more of the true neighbours, more slowly.
@@ -184,12 +184,12 @@ class VoiceIndex:
         """
         if self.graph is None:
             raise InputError("the index has no graph to search; build it with connect()")
-        aims, offsets = self.comparison.aims(voices)
+        aims, offsets = self.comparison.aims(embeddings)
         k = min(k, len(self))
         try:
             ids, _ = self.graph.query(aims, k, num_threads=1, query_ef=max(breadth, k))
         except voyager.RecallError:  # too many of those met on the walk are gone
-            return self.search(voices, k)
+            return self.search(embeddings, k)
         rows = np.searchsorted(self.ids, np.reshape(ids, (len(aims), k)).astype(np.int64))
         scores = np.einsum("qr,qkr->qk", aims, self.places[rows]) - self.half_squares[rows]
         return _sorted(rows, scores + offsets[:, None])
@@ -206,10 +206,10 @@ class VoiceIndex:
         """
         about = {"format": FORMAT, "model": self.model, "features": self.features}
         about |= {"next_id": self.next_id, "linked": _linked(self.graph)}
-        with replacing(path) as part, zipfile.ZipFile(part, "w") as archive:
+        with atomic_write(path) as part, zipfile.ZipFile(part, "w") as archive:
             archive.writestr("about.json", json.dumps(about, indent=1))
             archive.writestr("table.csv", self.table.to_csv(index=False))
-            for name, array in (("voices", self.voices), ("ids", self.ids)):
+            for name, array in (("voices", self.embeddings), ("ids", self.ids)):
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, array, allow_pickle=False)
             if self.graph is not None:
@@ -290,10 +290,10 @@ def _sorted(rows, scores):
     return Neighbours(*(np.take_along_axis(each, order, axis=1) for each in (rows, scores)))
 
 
-TOLD = ("gender", "age", "words")  # columns of a corpus's table that a card repeats
+KEPT_COLUMNS = ("gender", "age", "words")  # columns of a corpus's table that a card repeats
 
 
-def cards_of(recordings, part):
+def index_rows(recordings, part):
     """A table for `voice_index.VoiceIndex`: whose each recording is, and where it can be found again.
 
     Parameters
@@ -314,4 +314,4 @@ def cards_of(recordings, part):
     else:
         names = [f"{part} {label:02d}" for label in recordings.labels]
         cards = pd.DataFrame({"speaker": names, "file": f"{part}.pkl", "row": rows})
-    return cards.assign(**{name: table[name].to_numpy() for name in TOLD if name in table})
+    return cards.assign(**{name: table[name].to_numpy() for name in KEPT_COLUMNS if name in table})

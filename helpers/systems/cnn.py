@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers, ops
 
 from helpers import InputError
-from helpers.models import StatisticsPooling, drawn_seed, registered, standardisation
+from helpers.models import StatisticsPooling, layer_seed, registered, standardisation
 
 VGG = ((1,), (2,), (4, 4), (8, 8))  # widths of the convolutions in each block, the last one left out
 RESNETS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}  # blocks in each stage
@@ -196,6 +196,6 @@ def cnn_encoder(spectrograms, network="resnet18", pooling="attention", width=8, 
     around = StatisticsPooling(name="pooling_around")(x)
     x = layers.Concatenate(name="both")([pooling(frame_network(picture, network, width)), around])
     x = layers.BatchNormalization(momentum=0.9, name="even")(x)  # all numbers alike, or all voices are
-    x = layers.Dropout(dropout, seed=drawn_seed(), name="hide")(x)
+    x = layers.Dropout(dropout, seed=layer_seed(), name="hide")(x)
     x = layers.Dense(dimensions, name="projection")(x)
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name=network)

@@ -8,10 +8,10 @@ from tqdm.auto import tqdm
 
 from helpers import InputError
 from helpers.batches import SpeakerBatches
-from helpers.bootstrap import draw_speakers, drawn_weights, errors_over_draws
+from helpers.bootstrap import draw_speakers, errors_over_draws, weights_over_draws
 from helpers.losses import same_speaker
 from helpers.metrics import balanced_accuracy, equal_error, roc_auc
-from helpers.models import StatisticsPooling, drawn_seed, standardisation
+from helpers.models import StatisticsPooling, layer_seed, standardisation
 from helpers.pairs import all_trials
 
 MARGIN = 1.4  # embeddings at right angles, as unrelated ones nearly are, are the root of 2 apart
@@ -132,7 +132,7 @@ def cnn_encoder(views, segments=1, channels=64, depth=3, dimensions=48, dropout=
         x = convolve(x)
         if number == 1:
             x = layers.MaxPooling1D(2, padding="same", name="halve")(x)
-        x = layers.Dropout(dropout, seed=drawn_seed(), name=f"hide_{number}")(x)
+        x = layers.Dropout(dropout, seed=layer_seed(), name=f"hide_{number}")(x)
         pooled.append(SegmentPooling(segments, name=f"pooling_{number}")(x))
     x = layers.Dense(dimensions, name="projection")(layers.Concatenate(name="pooled")(pooled))
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="cnn")
@@ -141,7 +141,7 @@ def cnn_encoder(views, segments=1, channels=64, depth=3, dimensions=48, dropout=
 # ---- training and use --------------------------------------------------------------------------------------
 
 
-def embed(encoder, views):
+def embed_views(encoder, views):
     """Embeddings (utterances, dimensions) of views of any lengths.
 
     Views of unlike lengths go through the encoder in groups, cut to a multiple of eight frames: a backend
@@ -157,33 +157,33 @@ def embed(encoder, views):
     return found
 
 
-def distances_of(encoder, views):
+def embedding_distances(encoder, views):
     """Euclidean distances (utterances, utterances) of the embeddings of views."""
-    embeddings = embed(encoder, views)
+    embeddings = embed_views(encoder, views)
     return cdist(embeddings, embeddings).astype(np.float32)
 
 
-def spread(distances, labels):
+def distance_percentiles(distances, labels):
     """Tenth, fiftieth and ninetieth percentile of the distances of same pairs, and of different ones."""
     trials = all_trials(labels)
     values = distances[trials.left, trials.right]
     return [np.percentile(values[trials.label == kind], [10, 50, 90]) for kind in (1, 0)]
 
 
-def train(task, recipe=None, margin=MARGIN, loss=None, watched=False, after_epoch=None):
+def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, after_epoch=None):
     """Train a Siamese CNN on a task.
 
     Parameters
     ----------
     task : Task
-    recipe : batches.Recipe, optional
+    config : batches.TrainingConfig, optional
         The task's own by default.
     margin : float
         Distance from which on different ones no longer push each other away; at most 2, as embeddings of
         length 1 are never farther apart.
     loss : keras.losses.Loss, optional
         Of labels (n,) and distances (n, n); `ContrastiveLoss(margin)` by default.
-    watched : bool
+    show_progress : bool
         Show a progress bar.
     after_epoch : callable (history, encoder), optional
         Called before the first epoch and after each.
@@ -193,7 +193,7 @@ def train(task, recipe=None, margin=MARGIN, loss=None, watched=False, after_epoc
     encoder : keras.Model
     history : dict of lists
         `loss` of the training batches; before the first epoch and after each, `same` and `different`: the
-        `spread` of distances on the held-out speakers.
+        `distance_percentiles` of distances on the held-out speakers.
 
     Raises
     ------
@@ -202,32 +202,34 @@ def train(task, recipe=None, margin=MARGIN, loss=None, watched=False, after_epoc
     """
     if not 0 < margin <= 2:
         raise InputError(f"margin is {margin}; expected a distance above 0 and at most 2")
-    recipe = recipe or task.recipe
-    keras.utils.set_random_seed(recipe.seed)
-    batches = SpeakerBatches(*task.learn, recipe)
+    config = config or task.config
+    keras.utils.set_random_seed(config.seed)
+    batches = SpeakerBatches(*task.learn, config)
     encoder = cnn_encoder(task.learn[0], task.segments)
     inputs = keras.Input(encoder.input_shape[1:])
     model = keras.Model(inputs, EuclideanDistances()(encoder(inputs)))
-    schedule = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, recipe.epochs * batches.steps)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * batches.steps)
     model.compile(keras.optimizers.Adam(schedule), loss or ContrastiveLoss(margin))
     history = {"loss": [], "same": [], "different": []}
 
     def look():
-        same, different = spread(distances_of(encoder, task.held_out[0]), task.held_out[1])
+        same, different = distance_percentiles(
+            embedding_distances(encoder, task.held_out[0]), task.held_out[1]
+        )
         history["same"].append(same)
         history["different"].append(different)
         if after_epoch:
             after_epoch(history, encoder)
 
     look()
-    for number in tqdm(range(recipe.epochs), unit="epoch", disable=not watched):
+    for number in tqdm(range(config.epochs), unit="epoch", disable=not show_progress):
         fitted = model.fit(*batches.epoch(number), batch_size=batches.size, shuffle=False, verbose=0)
         history["loss"].append(fitted.history["loss"][-1])
         look()
     return encoder, history
 
 
-def word_figures(held_out, matrix, words, speakers, draws=200, seed=0):
+def word_results(held_out, matrix, words, speakers, draws=200, seed=0):
     """How well words are matched across unseen speakers.
 
     Parameters
@@ -253,7 +255,7 @@ def word_figures(held_out, matrix, words, speakers, draws=200, seed=0):
     counts, sides = draw_speakers(index, draws, seed), (index[trials.left], index[trials.right])
     shares = [
         balanced_accuracy(scores, labels, threshold, weights)
-        for weights in drawn_weights(labels, *sides, counts)
+        for weights in weights_over_draws(labels, *sides, counts)
     ]
     rates = errors_over_draws(scores, labels, *sides, counts)
     return {
@@ -268,6 +270,6 @@ def word_figures(held_out, matrix, words, speakers, draws=200, seed=0):
     }
 
 
-def parameters(encoder):
+def count_parameters(encoder):
     """How many numbers an encoder has learnt."""
     return sum(int(np.prod(weight.shape)) for weight in encoder.trainable_weights)

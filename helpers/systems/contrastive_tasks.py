@@ -8,7 +8,7 @@ from scipy.fft import dct
 
 from helpers import InputError
 from helpers.augmentation import at_speed
-from helpers.batches import Recipe, hold_out
+from helpers.batches import TrainingConfig, hold_out_speakers
 from helpers.features import Spectrogram
 
 MEL = Spectrogram(n_fft=512, hop_length=256, mel_bands=64)  # 32 ms every 16 ms
@@ -16,13 +16,13 @@ MFCCS = 24
 WORD_FRAMES = 48  # that every word is stretched or squeezed to
 
 # Voices from stretches of utterances. Words whole, from as many mouths as there are.
-SPEAKER_RECIPE = Recipe(epochs=12, batch_speakers=25, batch_utterances=4, learning_rate=3e-3)
-WORD_RECIPE = Recipe(
+SPEAKER_CONFIG = TrainingConfig(epochs=12, batch_speakers=25, batch_utterances=4, learning_rate=3e-3)
+WORD_CONFIG = TrainingConfig(
     epochs=12, batch_speakers=20, batch_utterances=5, learning_rate=3e-3, crop=1.0, speeds=(0.9, 1.1)
 )
 
 
-def views_of(waveforms, feature="mel", frames=None):
+def compute_views(waveforms, feature="mel", frames=None):
     """What the CNN sees of each utterance.
 
     Parameters
@@ -69,7 +69,7 @@ class Task(NamedTuple):
     """What is to be told apart: views to learn from, held out from training speakers, and to be tested with.
 
     Each of `learn`, `held_out` and `test` is a tuple of a list of views (frames, values) and labels (n,);
-    `speakers` (held out, test) are who spoke those. `recipe` and `segments` fit the task.
+    `speakers` (held out, test) are who spoke those. `config` and `segments` fit the task.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Task(NamedTuple):
     held_out: tuple
     test: tuple
     speakers: tuple
-    recipe: Recipe
+    config: TrainingConfig
     segments: int
 
 
@@ -96,16 +96,16 @@ def speaker_task(train, test, feature="mel", seed=0):
     -------
     Task
     """
-    apart = hold_out(train.labels, _fifth(train.labels), seed)
-    recipe = _recipe(SPEAKER_RECIPE, feature, seed)
+    apart = hold_out_speakers(train.labels, _fifth(train.labels), seed)
+    config = _config(SPEAKER_CONFIG, feature, seed)
     known, unknown = train.select(~apart), train.select(apart)
     waveforms, labels = [], []
-    for i, speed in enumerate((1, *recipe.speeds)):
+    for i, speed in enumerate((1, *config.speeds)):
         waveforms += [_at(speed, waveform) for waveform in known.waveforms]
         labels.append(known.labels + i * (train.labels.max() + 1))
-    learn = views_of(waveforms, feature), np.unique(np.concatenate(labels), return_inverse=True)[1]
-    rest = [(views_of(each.waveforms, feature), each.labels) for each in (unknown, test)]
-    return Task("speaker", learn, *rest, (unknown.labels, test.labels), _fitting(recipe, learn[1]), 1)
+    learn = compute_views(waveforms, feature), np.unique(np.concatenate(labels), return_inverse=True)[1]
+    rest = [(compute_views(each.waveforms, feature), each.labels) for each in (unknown, test)]
+    return Task("speaker", learn, *rest, (unknown.labels, test.labels), _fitting(config, learn[1]), 1)
 
 
 def word_task(train, test, feature="mel", seed=0):
@@ -123,26 +123,26 @@ def word_task(train, test, feature="mel", seed=0):
     -------
     Task
     """
-    apart = hold_out(mouths(train), _fifth(mouths(train)), seed)
-    recipe = _recipe(WORD_RECIPE, feature, seed)
+    apart = hold_out_speakers(speaker_ids(train), _fifth(speaker_ids(train)), seed)
+    config = _config(WORD_CONFIG, feature, seed)
     known, unknown = train.select(~apart), train.select(apart)
-    waveforms = [_at(speed, each) for speed in (1, *recipe.speeds) for each in known.waveforms]
-    labels = np.unique(np.tile(known.labels, 1 + len(recipe.speeds)), return_inverse=True)[1]
-    learn = views_of(waveforms, feature, WORD_FRAMES), labels
-    rest = [(views_of(each.waveforms, feature, WORD_FRAMES), each.labels) for each in (unknown, test)]
-    speakers = mouths(unknown), mouths(test)
-    return Task("word", learn, *rest, speakers, _fitting(recipe, labels), 4)
+    waveforms = [_at(speed, each) for speed in (1, *config.speeds) for each in known.waveforms]
+    labels = np.unique(np.tile(known.labels, 1 + len(config.speeds)), return_inverse=True)[1]
+    learn = compute_views(waveforms, feature, WORD_FRAMES), labels
+    rest = [(compute_views(each.waveforms, feature, WORD_FRAMES), each.labels) for each in (unknown, test)]
+    speakers = speaker_ids(unknown), speaker_ids(test)
+    return Task("word", learn, *rest, speakers, _fitting(config, labels), 4)
 
 
-def mouths(recordings):
+def speaker_ids(recordings):
     """Who spoke each recording (recordings,): the table's column `speaker`; without it, each its own."""
     table = recordings.table
     return table["speaker"].to_numpy(dtype=str) if "speaker" in table else np.arange(len(table))
 
 
-def _recipe(recipe, feature, seed):
+def _config(config, feature, seed):
     """With a seed; neighbouring bands are masked, but coefficients have no neighbours that say the same."""
-    return replace(recipe, seed=seed, widest_mask=recipe.widest_mask if feature == "mel" else 0.0)
+    return replace(config, seed=seed, widest_mask=config.widest_mask if feature == "mel" else 0.0)
 
 
 def _fifth(labels):
@@ -153,8 +153,8 @@ def _at(speed, waveform):
     return waveform if speed == 1 else at_speed(waveform[None], speed)[0]
 
 
-def _fitting(recipe, labels):
+def _fitting(config, labels):
     """The recipe, with smaller batches where there are fewer labels or utterances."""
     counts = np.bincount(labels)
-    p, k = min(recipe.batch_speakers, len(counts)), min(recipe.batch_utterances, counts.min())
-    return replace(recipe, batch_speakers=p, batch_utterances=int(k))
+    p, k = min(config.batch_speakers, len(counts)), min(config.batch_utterances, counts.min())
+    return replace(config, batch_speakers=p, batch_utterances=int(k))

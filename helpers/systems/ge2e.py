@@ -95,12 +95,12 @@ def log_mels(waveforms, spectrogram, speed=1.0):
     return [spectrogram(at_speed(wave[None], speed) if speed != 1 else wave[None])[0] for wave in waveforms]
 
 
-def lengthened(mel, frames):
+def repeat_to_length(mel, frames):
     """A spectrogram (n, bands) that is too short, repeated to so many frames; a longer one as it is."""
     return np.resize(mel, (frames, mel.shape[1])) if len(mel) < frames else mel
 
 
-def embed(encoder, mels, frames):
+def embed_windows(encoder, mels, frames):
     """Voices `(recordings, dimensions)` of length 1: the mean over sliding windows that overlap by half.
 
     Wan et al. (2018), section 2.2: each window's embedding has length 1, and so has their mean in the end.
@@ -114,29 +114,29 @@ def embed(encoder, mels, frames):
     """
     windows, counts = [], []
     for mel in mels:
-        mel = lengthened(mel, frames)
+        mel = repeat_to_length(mel, frames)
         starts = np.unique(np.append(np.arange(0, len(mel) - frames, max(1, frames // 2)), len(mel) - frames))
         windows += [mel[start : start + frames] for start in starts]
         counts.append(len(starts))
-    voices = encoder.predict(np.stack(windows), batch_size=256, verbose=0)
-    sums = np.add.reduceat(voices, np.cumsum([0, *counts[:-1]]))
+    embeddings = encoder.predict(np.stack(windows), batch_size=256, verbose=0)
+    sums = np.add.reduceat(embeddings, np.cumsum([0, *counts[:-1]]))
     return sums / np.linalg.norm(sums, axis=1, keepdims=True)
 
 
-def training_model(encoder, recipe, contrast=False):
+def training_model(encoder, config, contrast=False):
     """A batch of P x K spectrograms to its similarity matrix `(P K, P)`, compiled with the paper's loss.
 
     Parameters
     ----------
     encoder : keras.Model
-    recipe : batches.Recipe
+    config : batches.TrainingConfig
     contrast : bool
         Contrast loss in place of softmax loss.
     """
-    cosines = CentroidCosines(recipe.batch_utterances)(encoder.output)
+    cosines = CentroidCosines(config.batch_utterances)(encoder.output)
     similarity = ScaledCosine(name="similarity")(cosines)
     model = keras.Model(encoder.input, similarity)
-    return model, GE2ELoss(recipe.batch_utterances, contrast)
+    return model, GE2ELoss(config.batch_utterances, contrast)
 
 
 def optimiser(kind, rate, steps):
@@ -160,14 +160,14 @@ def optimiser(kind, rate, steps):
     raise InputError(f"optimiser is {kind!r}; expected 'sgd' or 'adam'")
 
 
-def train(mels, speakers, recipe, frames, contrast=False, kind="adam", start=None, watched=False):
+def train(mels, speakers, config, frames, contrast=False, kind="adam", start=None, show_progress=False):
     """Train an encoder with the generalised end-to-end loss.
 
     Parameters
     ----------
     mels : list of float arrays
     speakers : int array (recordings,)
-    recipe : batches.Recipe
+    config : batches.TrainingConfig
         Its `epochs`, `learning_rate`, `batch_speakers` (N in the paper), `batch_utterances` (M),
         `widest_mask` and `seed` count.
     frames : int
@@ -176,7 +176,7 @@ def train(mels, speakers, recipe, frames, contrast=False, kind="adam", start=Non
         As for `training_model` and `optimiser`.
     start : keras.Model, optional
         A trained encoder to begin with, which stays as it is; a new one by default.
-    watched : bool
+    show_progress : bool
         Show a progress bar.
 
     Returns
@@ -191,16 +191,16 @@ def train(mels, speakers, recipe, frames, contrast=False, kind="adam", start=Non
         As `batches.SpeakerBatches` and `optimiser`.
     """
     started = time.perf_counter()
-    keras.utils.set_random_seed(recipe.seed)
-    mels = [lengthened(mel, frames) for mel in mels]
-    batches = SpeakerBatches(mels, speakers, recipe, frames=frames)
+    keras.utils.set_random_seed(config.seed)
+    mels = [repeat_to_length(mel, frames) for mel in mels]
+    batches = SpeakerBatches(mels, speakers, config, frames=frames)
     encoder = lstm_encoder(np.stack([mel[:frames] for mel in mels]))
     if start is not None:
         encoder.set_weights(start.get_weights())
-    model, loss = training_model(encoder, recipe, contrast)
-    model.compile(optimiser(kind, recipe.learning_rate, recipe.epochs * batches.steps), loss)
+    model, loss = training_model(encoder, config, contrast)
+    model.compile(optimiser(kind, config.learning_rate, config.epochs * batches.steps), loss)
     history = []
-    for number in tqdm(range(recipe.epochs), unit="epoch", disable=not watched):
+    for number in tqdm(range(config.epochs), unit="epoch", disable=not show_progress):
         crops, labels = batches.epoch(number)
         fitted = model.fit(crops, labels, batch_size=batches.size, shuffle=False, verbose=0)
         history.append(fitted.history["loss"][0])

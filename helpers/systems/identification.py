@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from helpers import InputError, first_line
 from helpers.augmentation import at_speed, mask_bins
 from helpers.features import Spectrogram
-from helpers.files import replacing
+from helpers.files import atomic_write
 from helpers.models import registered
 from helpers.systems.cnn import cnn_encoder
 
@@ -22,7 +22,7 @@ HEADS = ("softmax", "margin")
 
 
 @dataclass(frozen=True)
-class Plan:
+class IdentificationConfig:
     """How a network learns to identify.
 
     Parameters
@@ -65,7 +65,7 @@ class Plan:
             raise InputError(f"epochs is {self.epochs}; expected at least 1")
 
 
-def choose_kept(speakers, kept, seed=0):
+def split_utterances(speakers, kept, seed=0):
     """Which utterances the network learns from, so many of each speaker; the others test it.
 
     Parameters
@@ -100,17 +100,17 @@ def window_frames(spectrograms, seconds, spectrogram):
     return max(8, int(min(seconds * spectrogram.sample_rate / spectrogram.hop_length, most)))
 
 
-def at_least(spectrogram, frames):
+def repeat_to_length(spectrogram, frames):
     """A spectrogram (frames, bins) that is too short is repeated: silence put there would be heard."""
     return np.tile(spectrogram, (-(-frames // len(spectrogram)), 1))
 
 
-def windows(spectrogram, frames):
+def sliding_windows(spectrogram, frames):
     """Windows that cover a spectrogram evenly, half over one another: array (windows, frames, bins).
 
     A spectrogram (its frames, bins) that is shorter than a window is repeated.
     """
-    spectrogram = at_least(spectrogram, frames)
+    spectrogram = repeat_to_length(spectrogram, frames)
     count = 1 + int(np.ceil(2 * (len(spectrogram) - frames) / frames))
     starts = np.linspace(0, len(spectrogram) - frames, count).round().astype(int)
     return np.stack([spectrogram[start : start + frames] for start in starts])
@@ -120,7 +120,7 @@ def random_windows(spectrograms, frames, widest_mask, rng):
     """A window at random of each spectrogram, with a band of its bins masked: (n, frames, bins)."""
     crops = np.empty((len(spectrograms), frames, spectrograms[0].shape[1]), np.float32)
     for crop, whole in zip(crops, spectrograms, strict=True):
-        whole = at_least(whole, frames)
+        whole = repeat_to_length(whole, frames)
         start = rng.integers(len(whole) - frames + 1)
         crop[:] = whole[start : start + frames]
         mask_bins(crop, widest_mask, rng)
@@ -172,7 +172,7 @@ class Identifier(keras.Model):
     def call(self, spectrograms):
         return self.network(spectrograms)
 
-    def listen(self, waveforms):
+    def predict_utterances(self, waveforms):
         """Embeddings and logits of utterances: the means over the windows of each.
 
         Parameters
@@ -187,12 +187,12 @@ class Identifier(keras.Model):
             For the softmax head, the mean over windows is a product of probabilities; for the margin, a mean
             cosine.
         """
-        parts = [windows(self.spectrogram(waveform)[0], self.frames) for waveform in waveforms]
-        voices, logits = self.network.predict(np.concatenate(parts), batch_size=64, verbose=0)
+        parts = [sliding_windows(self.spectrogram(waveform)[0], self.frames) for waveform in waveforms]
+        embeddings, logits = self.network.predict(np.concatenate(parts), batch_size=64, verbose=0)
         starts = np.cumsum([0, *map(len, parts[:-1])])
         counts = np.array([[len(part)] for part in parts])
-        voices, logits = (np.add.reduceat(values, starts) / counts for values in (voices, logits))
-        return voices / np.linalg.norm(voices, axis=1, keepdims=True), logits[:, : len(self.names)]
+        embeddings, logits = (np.add.reduceat(values, starts) / counts for values in (embeddings, logits))
+        return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), logits[:, : len(self.names)]
 
     def attention(self, spectrogram):
         """Where the network looks in a spectrogram (its frames, bins): weights (frames / 8, heads)."""
@@ -221,7 +221,7 @@ class Identifier(keras.Model):
 
 def save_identifier(identifier, path):
     """Save an identifier whole or not at all; InputError when it cannot be written."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         identifier.save(temporary)
 
 
@@ -242,7 +242,7 @@ def load_identifier(path):
     return identifier
 
 
-def with_head(encoder, head, classes):
+def add_head(encoder, head, classes):
     """The encoder with a head: a model to embeddings and logits, and the loss of the logits."""
     if head == "margin":
         logits = ClassCosines(classes, name="cosines")(encoder.output)
@@ -253,7 +253,9 @@ def with_head(encoder, head, classes):
     return keras.Model(encoder.input, [encoder.output, logits], name=encoder.name), loss
 
 
-def learn(waveforms, speakers, plan, spectrogram=FILTER_BANKS, pooling=None, watched=False, after_epoch=None):
+def train_identifier(
+    waveforms, speakers, config, spectrogram=FILTER_BANKS, pooling=None, show_progress=False, after_epoch=None
+):
     """Train a network to identify.
 
     Parameters
@@ -261,11 +263,11 @@ def learn(waveforms, speakers, plan, spectrogram=FILTER_BANKS, pooling=None, wat
     waveforms : list of float arrays (samples,)
     speakers : int array (utterances,)
         Any numbers; the identifier keeps them as the names of its speakers.
-    plan : Plan
+    config : Plan
     spectrogram : features.Spectrogram
     pooling : keras.layers.Layer, optional
         Called "pooling"; in place of the plan's.
-    watched : bool
+    show_progress : bool
         Show a progress bar.
     after_epoch : callable (losses), optional
         Called after each epoch, to draw them for one.
@@ -278,31 +280,33 @@ def learn(waveforms, speakers, plan, spectrogram=FILTER_BANKS, pooling=None, wat
         The mean loss of each epoch, the attention's penalty included.
     """
     started = time.perf_counter()
-    keras.utils.set_random_seed(plan.seed)
+    keras.utils.set_random_seed(config.seed)
     names, numbers = np.unique(speakers, return_inverse=True)
-    copies = [waveforms] + [[at_speed(w[None], speed)[0] for w in waveforms] for speed in plan.speeds]
+    copies = [waveforms] + [[at_speed(w[None], speed)[0] for w in waveforms] for speed in config.speeds]
     spectrograms = [spectrogram(waveform)[0] for copy in copies for waveform in copy]
     labels = np.concatenate([numbers + i * len(names) for i in range(len(copies))])
-    frames = window_frames(spectrograms[: len(numbers)], plan.window, spectrogram)
+    frames = window_frames(spectrograms[: len(numbers)], config.window, spectrogram)
 
-    encoder = cnn_encoder(spectrograms[: len(numbers)], plan.network, pooling or plan.pooling, plan.width)
-    network, loss = with_head(encoder, plan.head, len(names) * len(copies))
+    encoder = cnn_encoder(
+        spectrograms[: len(numbers)], config.network, pooling or config.pooling, config.width
+    )
+    network, loss = add_head(encoder, config.head, len(names) * len(copies))
     model = keras.Model(network.input, network.outputs[1])
-    steps = plan.epochs * -(-len(labels) // plan.batch)
-    schedule = keras.optimizers.schedules.CosineDecay(plan.learning_rate, steps)
+    steps = config.epochs * -(-len(labels) // config.batch)
+    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
     needed = keras.backend.backend() == "jax"  # elsewhere, compiling costs more than it saves
     model.compile(keras.optimizers.Adam(schedule), loss, jit_compile=needed)
 
-    rng, losses = np.random.default_rng(plan.seed), []
-    for _ in tqdm(range(plan.epochs), unit="epoch", disable=not watched):
+    rng, losses = np.random.default_rng(config.seed), []
+    for _ in tqdm(range(config.epochs), unit="epoch", disable=not show_progress):
         order = rng.permutation(len(labels))
-        crops = random_windows([spectrograms[i] for i in order], frames, plan.widest_mask, rng)
-        fitted = model.fit(crops, labels[order], batch_size=plan.batch, shuffle=False, verbose=0)
+        crops = random_windows([spectrograms[i] for i in order], frames, config.widest_mask, rng)
+        fitted = model.fit(crops, labels[order], batch_size=config.batch, shuffle=False, verbose=0)
         losses.append(fitted.history["loss"][0])
         if after_epoch:
             after_epoch(losses)
     facts = {
-        "plan": asdict(plan),
+        "plan": asdict(config),
         "train_seconds": time.perf_counter() - started,
         "parameters": sum(int(np.prod(weight.shape)) for weight in network.trainable_weights),
         "speakers_train": len(names),

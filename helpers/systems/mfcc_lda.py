@@ -20,7 +20,7 @@ FRAMES = {"sr": SAMPLE_RATE, "n_fft": 512, "hop_length": 160, "n_mels": 40}
 DIMENSIONS, FOLDS = 40, 5
 
 
-def statistics(waveforms):
+def mfcc_statistics(waveforms):
     """Mean and standard deviation over frames of 20 MFCCs and of their deltas.
 
     MFCCs: Davis and Mermelstein (1980), "Comparison of parametric representations for monosyllabic word
@@ -64,7 +64,7 @@ def discriminants(values, speakers):
     return make_pipeline(scaler, lda.fit(scaled, speakers))
 
 
-class Floor:
+class MfccLda:
     """A verifier; once fitted, it accepts two utterances whose cosine is at least its `threshold`.
 
     Its `calibration` turns cosines into log likelihood ratios.
@@ -83,7 +83,7 @@ class Floor:
         seed : int
             Deals the speakers to five folds, fewer when there are fewer than 10.
         """
-        values, speakers = statistics(corpus.waveforms), np.asarray(corpus.speakers)
+        values, speakers = mfcc_statistics(corpus.waveforms), np.asarray(corpus.speakers)
         count = len(np.unique(speakers))
         if count < 4:
             raise InputError(f"{count} speakers; expected at least 4, for the threshold")
@@ -99,7 +99,7 @@ class Floor:
 
     def embed(self, waveforms):
         """Embeddings (utterances, dimensions) of length 1 of waveforms (utterances, samples)."""
-        projected = self.projection.transform(statistics(waveforms))
+        projected = self.projection.transform(mfcc_statistics(waveforms))
         return projected / np.linalg.norm(projected, axis=1, keepdims=True)
 
     @property

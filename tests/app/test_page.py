@@ -48,7 +48,7 @@ def test_pages_that_are_asked_for_at_once_are_counted_too(monkeypatch):
         return first, await kernels.start_kernel()
 
     monkeypatch.setattr(server.AsyncMappingKernelManager, "start_kernel", start)
-    first, later = asyncio.run(ask(server.FewKernels(most=2)))
+    first, later = asyncio.run(ask(server.LimitedKernels(most=2)))
     assert (first[:2], later) == (["a kernel"] * 2, "a kernel")
     assert (first[2].status_code, "open 2 times" in first[2].log_message) == (503, True)
 
@@ -60,12 +60,12 @@ def test_fewer_pages_than_one_are_none(capsys):
 
 @pytest.mark.parametrize("knows", [True, False])
 def test_the_page_takes_what_its_model_can_judge(knows):
-    clips = page.Clips(SimpleNamespace(knows_calls=knows, spectrogram=Spectrogram()), lambda: None)
-    content = {True: sound(augmentation.telephone(talk(), None)), False: sound(talk())}
+    clips = page.Clips(SimpleNamespace(trained_on_calls=knows, spectrogram=Spectrogram()), lambda: None)
+    content = {True: sound(augmentation.telephone_call(talk(), None)), False: sound(talk())}
     clips.take("ours.wav", content[knows])
     with pytest.raises(InputError, match=r"theirs\.wav has"):
         clips.take("theirs.wav", content[not knows])
-    assert [clip.name for clip in clips.heard] == ["ours.wav"]
+    assert [clip.name for clip in clips.accepted] == ["ours.wav"]
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
@@ -84,7 +84,7 @@ def test_what_is_no_recording_is_refused_in_one_line(monkeypatch):
     assert refusal(flac[:30], "b.flac").startswith("b.flac cannot be decoded (")
     assert "cannot be decoded" in refusal(flac[: len(flac) // 2], "b.flac")
     assert "holds silence" in refusal(sound(np.zeros(16_000)))
-    call = sound(augmentation.telephone(talk(), None))
+    call = sound(augmentation.telephone_call(talk(), None))
     assert "has nothing above 4 kHz, like a telephone call" in refusal(call)
     assert uploads.read_clip("a.wav", call, calls=True).quality.high < quality.NARROW
     assert "too noisy" in refusal(sound(0.1 * np.random.default_rng(0).normal(size=32_000)))
@@ -93,7 +93,7 @@ def test_what_is_no_recording_is_refused_in_one_line(monkeypatch):
 
 
 def test_a_few_bytes_that_hold_hours_are_not_decoded(monkeypatch):
-    monkeypatch.setattr(uploads, "decoded", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(uploads, "load_recording", lambda *_: pytest.fail("it was decoded"))
     bomb = sound(np.zeros(4 * 60 * 16_000, np.float32), "FLAC")
     assert len(bomb) < 100_000
     assert (
@@ -129,7 +129,7 @@ def test_names_are_told_without_paths_and_controls():
 def test_what_is_told_is_escaped():
     clip = uploads.read_clip(NAME, sound(talk(1.0)))
     clip = clip._replace(remarks=["<b>short</b>"])
-    told = markup.clip_told(clip, Spectrogram())
+    told = markup.clip_html(clip, Spectrogram())
     assert told.count("&lt;img src=x onerror=alert(1)&gt;.wav") == 3
     assert "<img src=x" not in told
     assert "<b>" not in told
@@ -140,23 +140,23 @@ def test_what_is_told_is_escaped():
         "threshold": 0.0,
         "remarks": [f"{NAME} is short"],
     }
-    told = markup.answer_told(answer)
+    told = markup.answer_html(answer)
     assert "Different people: the probability of one person is 5 %." in told
     assert "&lt;img src=x onerror=alert(1)&gt;.wav is short." in told
     assert "<img" not in told
     facts = {"corpus": NAME, "speakers_train": 3}
-    assert "<img" not in markup.limits(SimpleNamespace(facts=facts))
+    assert "<img" not in markup.limits_html(SimpleNamespace(facts=facts))
 
 
 def test_the_limits_are_those_of_the_model():
     said = {}
     for name in (synthesis.NAME, verify.NAME, "mine"):
-        said[name] = markup.limits(SimpleNamespace(facts={"corpus": name, "speakers_train": 50}))
+        said[name] = markup.limits_html(SimpleNamespace(facts={"corpus": name, "speakers_train": 50}))
         assert "{" not in said[name]
     assert "from 50 synthesised voices.</b> With 39 other people it erred in 9 of 100" in said[synthesis.NAME]
     assert "It learnt from 85 people</b>" in said[verify.NAME]
     assert "It learnt from 50 people</b> (mine)" in said["mine"]
-    assert verify.learnt_from(verify.PEOPLE) == verify.NAME
+    assert verify.training_corpus(verify.PEOPLE) == verify.NAME
 
 
 def test_the_input_keeps_to_its_limits_whatever_the_browser_sends(monkeypatch):
@@ -201,10 +201,10 @@ def test_whatever_taking_raises_is_a_line():
 def test_costs_of_an_operating_point_and_its_neighbours():
     scores = np.array([-3.0, -1.0, 1.0, 3.0, -2.5, -1.5, 0.5, 5.0])
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-    assert costs.rates(scores, labels, 0.0) == (0.5, 0.5)
-    assert costs.rates(scores, labels, 1.0) == (0.75, 0.5)  # a score at the threshold is accepted
-    assert costs.rates(scores, labels, 0.5) == (0.5, 0.5)
-    table = {each.name: each for each in costs.options(scores, labels, 0.0, 0.2, 10, 2)}
+    assert costs.error_shares(scores, labels, 0.0) == (0.5, 0.5)
+    assert costs.error_shares(scores, labels, 1.0) == (0.75, 0.5)  # a score at the threshold is accepted
+    assert costs.error_shares(scores, labels, 0.5) == (0.5, 0.5)
+    table = {each.name: each for each in costs.operating_points(scores, labels, 0.0, 0.2, 10, 2)}
     assert table["as set"][1:] == (0.0, 100.0, 400.0, 1800.0)
     assert table["stricter"][1:] == (2.0, 150.0, 200.0, 1900.0)
     assert table["laxer"][1:] == (-2.0, 50.0, 600.0, 1700.0)
@@ -215,8 +215,8 @@ def test_costs_of_an_operating_point_and_its_neighbours():
 def test_a_recording_is_played_only_where_it_is_the_voice_s_own():
     voices = np.eye(3, dtype=np.float32)
     test = corpora.Recordings("c", [np.full(3, i) for i in range(3)], np.arange(3), pd.DataFrame())
-    index = SimpleNamespace(voices=np.stack([voices[2], 0.5 * voices[0]]))
-    known = costs.Known(index, test, voices)
+    index = SimpleNamespace(embeddings=np.stack([voices[2], 0.5 * voices[0]]))
+    known = costs.ReferenceVoices(index, test, voices)
     assert known.sound(0).tolist() == [2, 2, 2]
     assert known.sound(1) is None
 
@@ -254,7 +254,7 @@ def test_a_taken_port_is_told_in_one_line(capsys):
 
 
 def test_clips_longer_than_quality_allows_are_the_page_s_limit():
-    assert f"{quality.LONGEST:.0f} s" in markup.limits(SimpleNamespace(facts={}))
+    assert f"{quality.LONGEST:.0f} s" in markup.limits_html(SimpleNamespace(facts={}))
 
 
 def test_a_corpus_that_is_mapped_is_known(tmp_path, monkeypatch):
@@ -264,6 +264,6 @@ def test_a_corpus_that_is_mapped_is_known(tmp_path, monkeypatch):
         pd.DataFrame({"speaker": ["a", "a", "b", "b"]}).to_csv(tmp_path / f"{part}.csv", index=False)
     monkeypatch.setattr(costs, "embed_recordings", lambda verifier, waveforms: np.eye(len(waveforms)))
     monkeypatch.setattr(costs.voice_index.VoiceIndex, "load", lambda *_: SimpleNamespace())
-    known = costs.load_known(None, tmp_path, tmp_path)
+    known = costs.load_reference_voices(None, tmp_path, tmp_path)
     np.testing.assert_array_equal(np.stack(known.test.waveforms), noise)
     assert known.test.labels.tolist() == [0, 0, 1, 1]

@@ -15,9 +15,9 @@ import papermill
 import pytest
 
 from helpers import PROJECT, InputError, first_line, notebook
-from helpers.batch import __main__ as program, chapters, execute, run as batch_run
+from helpers.batch import __main__, chapters, execute, run as batch_run
 from helpers.batch.report import results_table
-from helpers.notebook import assigned_names, output_folder, save_figure, watched
+from helpers.notebook import assigned_names, is_interactive, output_folder, save_figure
 
 START = "from helpers.notebook import check_parameters, output_folder\n\ncheck_parameters()"
 TRACE = "print('{0}', file=open('../trace.txt', 'a'))"
@@ -71,7 +71,7 @@ class Project:
         )
 
     def run(self, *arguments):
-        return program.main(["--data", str(self.data), "--out", str(self.out), *arguments])
+        return __main__.main(["--data", str(self.data), "--out", str(self.out), *arguments])
 
     def ran(self):
         """Which notebooks have run since the last call."""
@@ -414,9 +414,9 @@ def test_values_are_read_as_papermill_reads_them(text, value):
 
 def test_a_person_is_looking_only_where_jupyter_says_so(monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    assert not watched()
+    assert not is_interactive()
     monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/01_explore.ipynb")
-    assert watched()
+    assert is_interactive()
 
 
 def test_output_folder(tmp_path, monkeypatch):
@@ -506,15 +506,15 @@ def test_pictures_are_made_smaller_and_look_the_same(tmp_path):
     figure.subplots().imshow(np.random.default_rng(0).normal(size=(50, 50)), cmap="RdBu")
     figure.savefig(tmp_path / "picture.png")
     png = base64.b64encode((tmp_path / "picture.png").read_bytes()).decode()
-    smaller = execute.lighter(png)
+    smaller = execute.compress_png(png)
     assert len(smaller) < 0.6 * len(png)
     before, after = (plt.imread(io.BytesIO(base64.b64decode(each)))[..., :3] for each in (png, smaller))
     assert before.shape == after.shape
     assert np.abs(before - after).mean() < 0.01
-    assert execute.lighter(smaller) == smaller
+    assert execute.compress_png(smaller) == smaller
     new = nbformat.v4.new_output("display_data", data={"image/png": png, "text/plain": "<Figure>"})
     cell = nbformat.v4.new_code_cell(outputs=[new])
-    cleaned = execute.clean(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs[0].data
+    cleaned = execute.clean_notebook(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs[0].data
     assert cleaned == {"image/png": smaller, "text/plain": "<Figure>"}
 
 

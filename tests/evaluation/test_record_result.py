@@ -9,7 +9,7 @@ import pytest
 from helpers import calibration, metrics, pairs
 from helpers.data.corpora import Recordings
 from helpers.evaluation import score_files
-from helpers.evaluation.results import conclude
+from helpers.evaluation.results import record_result
 
 RNG = np.random.default_rng(0)
 
@@ -31,7 +31,7 @@ def test_set():
 def test_threshold_and_calibration_come_from_the_strangers(test_set, tmp_path):
     matrix, test = test_set
     held_out = scored(5, 6, gap=1.5)
-    row = conclude(tmp_path, "mine", held_out, matrix, test, {"seed": 3, "parameters": 7}, draws=20)
+    row = record_result(tmp_path, "mine", held_out, matrix, test, {"seed": 3, "parameters": 7}, draws=20)
     trials = pairs.all_trials(held_out[1])
     line = calibration.calibrate(held_out[0][trials.left, trials.right], trials.label)
     assert row["threshold"] == line.threshold()
@@ -49,10 +49,10 @@ def test_threshold_and_calibration_come_from_the_strangers(test_set, tmp_path):
 
 def test_enrolment_as_the_system_does_it(test_set, tmp_path):
     matrix, test = test_set
-    perfect = conclude(
+    perfect = record_result(
         tmp_path, "mine", scored(5, 6), matrix, test, {}, lambda trials: trials.label.astype(float), draws=20
     )
     assert perfect["eer_enrol5"] == 0
     few = test.select(np.tile([True] * 4 + [False] * 4, 6))
     small = matrix[np.ix_(*[np.tile([True] * 4 + [False] * 4, 6)] * 2)]
-    assert "eer_enrol5" not in conclude(tmp_path, "mine", scored(5, 6), small, few, {}, draws=20)
+    assert "eer_enrol5" not in record_result(tmp_path, "mine", scored(5, 6), small, few, {}, draws=20)

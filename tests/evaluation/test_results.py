@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import bootstrap, calibration, metrics, pairs
-from helpers.evaluation.results import enrolled_errors, figures_table, judge, metrics_row
+from helpers.evaluation.results import enrolled_errors, evaluate_over_draws, intervals_table, metrics_row
 from helpers.evaluation.score_files import Scores
 
 RNG = np.random.default_rng(3)
@@ -46,7 +46,7 @@ def test_a_draw_of_one_speaker_alone_is_left_out():
 
 
 def test_figures_and_intervals_are_those_of_one_system_alone():
-    table = judge(OURS, COUNTS)
+    table = evaluate_over_draws(OURS, COUNTS)
     alone = bootstrap.evaluate(MATRIX, SPEAKERS, 0.3, draws=60, seed=5)
     row = metrics_row(OURS, table)
     for name in ("accuracy", "eer", "roc_auc", "min_dcf"):
@@ -69,7 +69,8 @@ def test_figures_and_intervals_are_those_of_one_system_alone():
 def test_a_system_is_judged_in_one_order_of_each_pair():
     spoilt = np.where(np.tri(42) == 1, 9.0, MATRIX)
     assert np.array_equal(
-        bootstrap.equal_errors([spoilt], SPEAKERS, COUNTS), bootstrap.equal_errors([MATRIX], SPEAKERS, COUNTS)
+        bootstrap.equal_errors_over_draws([spoilt], SPEAKERS, COUNTS),
+        bootstrap.equal_errors_over_draws([MATRIX], SPEAKERS, COUNTS),
     )
 
 
@@ -79,15 +80,15 @@ def test_a_difference_is_the_paired_one(name):
     expected = bootstrap.paired_difference(
         statistic, of_trials(OURS.scores), of_trials(THEIRS.scores), TRIALS.label, *SIDES, draws=60, seed=5
     )
-    tables = [judge(each, COUNTS) for each in (OURS, THEIRS)]
+    tables = [evaluate_over_draws(each, COUNTS) for each in (OURS, THEIRS)]
     found = bootstrap.difference(*(table[name] for table in tables))
-    assert isinstance(found, bootstrap.Difference)
+    assert isinstance(found, bootstrap.Interval)
     assert found == pytest.approx(expected)
     assert bootstrap.difference(tables[0][name], tables[0][name]) == (0, 0, 0)
 
 
 def test_equal_errors_of_several_matrices():
-    found = bootstrap.equal_errors([OURS.scores, THEIRS.scores], SPEAKERS, COUNTS)
+    found = bootstrap.equal_errors_over_draws([OURS.scores, THEIRS.scores], SPEAKERS, COUNTS)
     assert found.shape == (2, len(COUNTS))
     assert found[:, 0] == pytest.approx(
         [eer(of_trials(each.scores), TRIALS.label) for each in (OURS, THEIRS)]
@@ -107,18 +108,20 @@ def test_enrolment_averages_scores():
         eer, np.array(means), trials.label, trials.speaker, SPEAKERS[trials.test], draws=60, seed=5
     )
     assert bootstrap.interval(found[1])[1:] == pytest.approx(expected)
-    table = judge(OURS, COUNTS, enrolled=3)
+    table = evaluate_over_draws(OURS, COUNTS, enrolled=3)
     assert np.array_equal(table["eer_enrol3"], found[1])
 
 
 def test_an_interval_is_of_the_draws_and_not_of_the_figure():
     found = bootstrap.interval([100.0, *range(101)])
     assert found == (100, 2.5, 97.5)
-    assert found.real
+    assert found.excludes_zero
 
 
 def test_figures_as_text():
-    table = figures_table({"ours": judge(OURS, COUNTS), "theirs": judge(THEIRS, COUNTS)})
+    table = intervals_table(
+        {"ours": evaluate_over_draws(OURS, COUNTS), "theirs": evaluate_over_draws(THEIRS, COUNTS)}
+    )
     assert list(table.index) == ["ours", "theirs"]
     assert table.loc["ours", "EER %"].split()[0] == f"{100 * eer(of_trials(MATRIX), TRIALS.label):.1f}"
     assert "to" in table.loc["theirs", "Cllr"]

@@ -29,19 +29,22 @@ def rng():
 
 def test_each_way_does_what_it_says(rng):
     clean = spoken(120)
-    assert len(augmentation.cut_short(clean, rng)) == SAMPLE_RATE / 2
-    noise = augmentation.hiss(clean, rng) - clean
+    assert len(augmentation.cut_to_half_second(clean, rng)) == SAMPLE_RATE / 2
+    noise = augmentation.add_white_noise(clean, rng) - clean
     assert 10 * np.log10(np.mean(clean**2) / np.mean(noise**2)) == pytest.approx(10, abs=0.01)
-    assert quality.examine(augmentation.overdrive(clean, rng)).clipped > 3 * quality.examine(clean).clipped
-    assert np.abs(augmentation.overdrive(clean, rng)).max() == 1
     assert (
-        quality.examine(augmentation.telephone(clean, rng)).high
-        < quality.NARROW
-        < quality.examine(clean).high
+        quality.measure_quality(augmentation.clip_peaks(clean, rng)).clipped
+        > 3 * quality.measure_quality(clean).clipped
     )
-    assert len(augmentation.telephone(clean, rng)) == len(clean)
-    assert quality.spectrum_distance(clean, augmentation.microphone(clean, rng)) > 2
-    echo = augmentation.room(clean, rng)[6400:]
+    assert np.abs(augmentation.clip_peaks(clean, rng)).max() == 1
+    assert (
+        quality.measure_quality(augmentation.telephone_call(clean, rng)).high
+        < quality.NARROW
+        < quality.measure_quality(clean).high
+    )
+    assert len(augmentation.telephone_call(clean, rng)) == len(clean)
+    assert quality.spectrum_distance(clean, augmentation.random_microphone(clean, rng)) > 2
+    echo = augmentation.random_room(clean, rng)[6400:]
     pause = np.abs(clean[6400:]) < 1e-3
     assert np.mean(echo[pause] ** 2) > 10 * np.mean(clean[6400:][pause] ** 2)
 
@@ -51,7 +54,7 @@ def test_a_call_leaves_its_band_and_hiss(rng):
     hertz = np.array([100, 300, 1000, 3400, 5000])
     tones = 0.1 * np.sin(2 * np.pi * hertz[:, None] * time).sum(axis=0).astype(np.float32)
     tones[SAMPLE_RATE:] = 0.1 * np.sin(2 * np.pi * 1000 * time[SAMPLE_RATE:])
-    heard = augmentation.telephone(tones, rng)
+    heard = augmentation.telephone_call(tones, rng)
     assert heard.dtype == np.float32
     levels = np.abs(np.fft.rfft(heard[:SAMPLE_RATE]))[hertz]
     decibels = 20 * np.log10(levels / levels[2])
@@ -64,10 +67,14 @@ def test_a_call_leaves_its_band_and_hiss(rng):
 
 
 def test_ways_are_the_same_with_the_same_seed():
-    for spoil in augmentation.WAYS.values():
+    for spoil in augmentation.CONDITIONS.values():
         one, two, other = (spoil(spoken(120), np.random.default_rng(seed)) for seed in (3, 3, 4))
         assert np.array_equal(one, two)
-        random = spoil in (augmentation.hiss, augmentation.microphone, augmentation.room)
+        random = spoil in (
+            augmentation.add_white_noise,
+            augmentation.random_microphone,
+            augmentation.random_room,
+        )
         assert np.array_equal(one, other) is not random
 
 
@@ -79,7 +86,7 @@ def pitch_verifier():
         return (200 + spectra.argmax(axis=1, keepdims=True)) / 4
 
     return SimpleNamespace(
-        embed=embed, scores=lambda x, z: 5 - np.abs(x - z.T), threshold=0.0, knows_calls=False
+        embed=embed, scores=lambda x, z: 5 - np.abs(x - z.T), threshold=0.0, trained_on_calls=False
     )
 
 
@@ -91,11 +98,11 @@ def test_errors_are_counted_between_clean_and_spoilt():
     first = waveforms[0]
     ways = {
         "all alike": lambda waveform, rng: first,
-        "telephone": augmentation.telephone,
-        "clipped": augmentation.overdrive,
+        "telephone": augmentation.telephone_call,
+        "clipped": augmentation.clip_peaks,
         "thin": lambda waveform, rng: np.diff(waveform, n=2, prepend=[0, 0]),  # 12 dB an octave
     }
-    table = robustness.cost(pitch_verifier(), waveforms, speakers, ways)
+    table = robustness.robustness_table(pitch_verifier(), waveforms, speakers, ways)
     assert list(table.index) == ["as they are", *ways]
     clean, alike = table.loc["as they are"], table.loc["all alike"]
     assert (clean[["eer", "missed", "let_in", "refused", "warned"]] == 0).all()
@@ -105,10 +112,10 @@ def test_errors_are_counted_between_clean_and_spoilt():
     assert table.loc["telephone", "refused"] == 1
     assert table.loc["telephone", "warned"] == 0
     verifier = pitch_verifier()
-    verifier.knows_calls = True
-    calls = robustness.cost(verifier, waveforms, speakers, {"telephone": augmentation.telephone}).loc[
-        "telephone"
-    ]
+    verifier.trained_on_calls = True
+    calls = robustness.robustness_table(
+        verifier, waveforms, speakers, {"telephone": augmentation.telephone_call}
+    ).loc["telephone"]
     assert (calls["refused"], calls["warned"]) == (0, 1)  # they do not sound like the clean ones
     assert (table.loc["clipped", "refused"], table.loc["clipped", "warned"]) == (0, 1)
     assert table.loc["thin", "warned"] == 1
@@ -117,7 +124,7 @@ def test_errors_are_counted_between_clean_and_spoilt():
 def test_speakers_are_drawn_with_enough_recordings():
     labels = np.repeat([0, 1, 2, 3], [2, 5, 5, 5])
     found = Recordings("r", list(range(len(labels))), labels, pd.DataFrame({"n": labels}))
-    chosen = research_robustness.drawn(found, 2, 3)
+    chosen = research_robustness.draw_recordings(found, 2, 3)
     assert len(chosen.labels) == 6
     assert len(set(chosen.labels)) == 2
     assert 0 not in chosen.labels
@@ -131,12 +138,12 @@ def test_the_command_says_what_is_missing(tmp_path, capsys):
 def test_decisions_are_those_of_verify_with_three_enrolled():
     pitches, speakers = (100, 150, 200, 250), np.repeat([0, 1, 2, 3], [4, 5, 4, 3])
     waveforms = [spoken(pitches[who], number) for number, who in enumerate(speakers)]
-    found = research_robustness.decisions(pitch_verifier(), waveforms, speakers)
+    found = research_robustness.verification_accuracy(pitch_verifier(), waveforms, speakers)
     assert found == {"same": (3, 3), "other": (3, 3), "refused": 0}  # the fourth speaker has too few
     waveforms[3] = spoken(200, 3)  # of speaker 0 the recording that is verified: speaker 2's voice
-    found = research_robustness.decisions(pitch_verifier(), waveforms, speakers)
+    found = research_robustness.verification_accuracy(pitch_verifier(), waveforms, speakers)
     assert found["same"] == (2, 3)
     waveforms[3] = waveforms[3][:4000]
-    found = research_robustness.decisions(pitch_verifier(), waveforms, speakers)
+    found = research_robustness.verification_accuracy(pitch_verifier(), waveforms, speakers)
     assert found["same"] == (2, 2)
     assert found["refused"] == 1 + (3 - found["other"][1]) > 0

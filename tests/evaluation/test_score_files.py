@@ -211,7 +211,7 @@ def test_the_floor_keeps_its_scores(tmp_path, monkeypatch):
     monkeypatch.setattr(baselines.corpora, "load_course", lambda _: (training, test))
     row = baselines.run_mfcc_lda("anywhere", tmp_path)
     system = score_files.load_scores(tmp_path, test)["mfcc_lda"]
-    fitted = mfcc_lda.Floor().fit(training)
+    fitted = mfcc_lda.MfccLda().fit(training)
     assert (system.threshold, system.calibration) == (fitted.threshold, fitted.calibration)
     assert np.allclose(system.scores, metrics.cosine_scores(fitted.embed(test.waveforms)), atol=1e-6)
     assert bootstrap.evaluate(system.scores, test.speakers, system.threshold, draws=2)["eer"] == row["eer"]
@@ -219,13 +219,13 @@ def test_the_floor_keeps_its_scores(tmp_path, monkeypatch):
 
 def test_the_floor_is_calibrated_on_speakers_that_its_folds_held_out():
     training = tones(8, 5, 4096)
-    values, speakers, parts = mfcc_lda.statistics(training.waveforms), training.speakers, []
+    values, speakers, parts = mfcc_lda.mfcc_statistics(training.waveforms), training.speakers, []
     for known, unknown in mfcc_lda.GroupKFold(4, shuffle=True, random_state=0).split(values, groups=speakers):
         projected = mfcc_lda.discriminants(values[known], speakers[known]).transform(values[unknown])
         trials = pairs.all_trials(speakers[unknown])
         parts.append((metrics.cosine_scores(projected)[trials.left, trials.right], trials.label))
     expected = calibration.calibrate(*map(np.concatenate, zip(*parts, strict=True)))
-    assert mfcc_lda.Floor().fit(training).calibration == pytest.approx(expected)
+    assert mfcc_lda.MfccLda().fit(training).calibration == pytest.approx(expected)
 
 
 @pytest.mark.backend

@@ -12,9 +12,9 @@ from keras import layers
 from helpers import PROJECT, InputError, verify
 from helpers.data import corpora
 from helpers.export import onnx_export
-from helpers.export.onnx_graphs import scores_graph, voices_graph
+from helpers.export.onnx_graphs import embeddings_graph, scores_graph
 from helpers.features import Spectrogram
-from helpers.models import ScaledCosine, gru_encoder, joint_encoder
+from helpers.models import ScaledCosine, gru_encoder, concatenate_encoders
 from helpers.plda import PLDA
 from helpers.verifier import Verifier, load_verifier, model_digest, save_verifier
 
@@ -42,7 +42,7 @@ def made(count=1, features=SMALL, **settings):
         encoders[-1].name = f"encoder_{number}"
         for weight in encoders[-1].trainable_variables:
             weight.assign(rng.normal(0, 0.4, weight.shape))
-    return verifier_of(joint_encoder(encoders), features, count)
+    return verifier_of(concatenate_encoders(encoders), features, count)
 
 
 def verifier_of(encoder, features=SMALL, count=1):
@@ -71,7 +71,7 @@ def embed(verifier, waveforms):
 
 def compare(verifier, waveforms, graph=None):
     expected = embed(verifier, waveforms)
-    found = voices_of(graph or voices_graph(verifier), waveforms)
+    found = voices_of(graph or embeddings_graph(verifier), waveforms)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-6)
     return found
@@ -81,7 +81,7 @@ def compare(verifier, waveforms, graph=None):
 def trained_alike():
     """One encoder, and three side by side, on the course's features; each with its graph."""
     verifiers = {count: made(count, Spectrogram()) for count in (1, 3)}
-    return {count: (each, voices_graph(each)) for count, each in verifiers.items()}
+    return {count: (each, embeddings_graph(each)) for count, each in verifiers.items()}
 
 
 # ---- voices ------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_other_features(features):
 @pytest.mark.parametrize("settings", [{"shortcut": False}, {"stride": 1}, {"stride": 3}], ids=str)
 def test_encoders_of_other_settings(settings):
     verifier = made(2, **settings)
-    graph = voices_graph(verifier)
+    graph = embeddings_graph(verifier)
     for samples in (165, 176, 187):  # 16, 17 and 18 frames
         compare(verifier, noise(2, samples), graph)
 
@@ -153,12 +153,12 @@ def test_scores(count):
     verifier = made(count)
     voices, others = (embed(verifier, noise(rows, 200, seed=rows)) for rows in (3, 4))
     expected = verifier.scores(voices, others)
-    (found,) = session(scores_graph(verifier)).run(None, {"voices": voices, "others": others})
+    (found,) = session(scores_graph(verifier)).run(None, {"embeddings": voices, "others": others})
     assert found.shape == (3, 4)
     assert np.ptp(expected) > 1e-2
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-5)
     means = voices.mean(axis=0, keepdims=True)  # of several enrolled recordings
-    (found,) = session(scores_graph(verifier)).run(None, {"voices": means, "others": others[:1]})
+    (found,) = session(scores_graph(verifier)).run(None, {"embeddings": means, "others": others[:1]})
     np.testing.assert_allclose(found, verifier.scores(means, others[:1]), rtol=1e-6, atol=1e-5)
 
 
@@ -217,7 +217,7 @@ def started(x):
 )
 def test_what_is_not_known_is_refused(middle, named):
     with pytest.raises(InputError, match=named) as refusal:
-        voices_graph(verifier_of(encoder_with(middle)))
+        embeddings_graph(verifier_of(encoder_with(middle)))
     assert "\n" not in str(refusal.value)
     assert "expected AveragePooling1D, Concatenate, Dense," in str(refusal.value)
 
@@ -239,9 +239,9 @@ def briefly(monkeypatch):
 def test_what_the_files_say_of_the_model(small, briefly, tmp_path):
     onnx_export.export(small, tmp_path, "v")
     for name, shapes in {
-        "v.onnx": [("waveforms", ["utterances", "samples"]), ("voices", ["utterances", 2 * DIMENSIONS])],
+        "v.onnx": [("waveforms", ["utterances", "samples"]), ("embeddings", ["utterances", 2 * DIMENSIONS])],
         "v_scores.onnx": [
-            ("voices", ["n", 2 * DIMENSIONS]),
+            ("embeddings", ["n", 2 * DIMENSIONS]),
             ("others", ["m", 2 * DIMENSIONS]),
             ("scores", ["n", "m"]),
         ],
@@ -266,16 +266,16 @@ def calibrated_otherwise(verifier):
 
 
 def pooled_otherwise(verifier):
-    return voices_graph(made(2, stride=1))
+    return embeddings_graph(made(2, stride=1))
 
 
 @pytest.mark.parametrize(
-    ("name", "wrong"), [("voices_graph", pooled_otherwise), ("scores_graph", calibrated_otherwise)]
+    ("name", "wrong"), [("embeddings_graph", pooled_otherwise), ("scores_graph", calibrated_otherwise)]
 )
 def test_files_that_differ_from_the_model_are_not_kept(small, briefly, tmp_path, monkeypatch, name, wrong):
     (tmp_path / "v.onnx").write_text("earlier")
     monkeypatch.setattr(onnx_export, name, wrong)
-    with pytest.raises(InputError, match=r"v\.onnx gives voices") as refusal:
+    with pytest.raises(InputError, match=r"v\.onnx gives embeddings") as refusal:
         onnx_export.export(small, tmp_path, "v")
     assert "\n" not in str(refusal.value)
     assert [path.name for path in tmp_path.iterdir()] == ["v.onnx"]
@@ -285,7 +285,7 @@ def test_files_that_differ_from_the_model_are_not_kept(small, briefly, tmp_path,
 def test_numbers_that_are_none_are_not_kept(briefly, tmp_path):
     broken = made()
     broken.encoder.get_layer("projection").bias.assign(np.full(DIMENSIONS, np.nan))
-    with pytest.raises(InputError, match="gives voices nan"):
+    with pytest.raises(InputError, match="gives embeddings nan"):
         onnx_export.export(broken, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -324,7 +324,7 @@ def test_the_course_model_on_real_speech(real_speech):
     verifier = load_verifier(PROJECT / "notebooks" / "models" / "siamese_gru.keras")
     course = corpora.load_course(real_speech / "course-format")
     waveforms = [each.waveforms[::70] for each in course]
-    sessions = session(voices_graph(verifier)), session(scores_graph(verifier))
+    sessions = session(embeddings_graph(verifier)), session(scores_graph(verifier))
     voices, scores = onnx_export.differences(verifier, *sessions, waveforms)
     assert voices < 5e-6
     assert scores < 1e-4

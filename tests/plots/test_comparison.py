@@ -10,10 +10,10 @@ import pytest
 from scipy.stats import norm
 
 from helpers import bootstrap, calibration, metrics
-from helpers.evaluation.results import judge
+from helpers.evaluation.results import evaluate_over_draws
 from helpers.evaluation.score_files import Scores
 from helpers.plots import comparison as comparison_plots
-from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, colours, named
+from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, system_colours, system_name
 
 RNG = np.random.default_rng(0)
 SPEAKERS = np.repeat(np.arange(6), 6)
@@ -28,7 +28,7 @@ def system(spread, threshold=0.3):
 
 SYSTEMS = {"siamese_gru": system(0.5), "ge2e": system(1.0), "published_recipe": system(2.0, -2.0)}
 COUNTS = bootstrap.draw_speakers(SPEAKERS, 40)
-TABLES = {name: judge(each, COUNTS) for name, each in SYSTEMS.items()}
+TABLES = {name: evaluate_over_draws(each, COUNTS) for name, each in SYSTEMS.items()}
 TRIALS = {name: bootstrap.trial_scores(each.llr, SPEAKERS) for name, each in SYSTEMS.items()}
 
 
@@ -53,26 +53,26 @@ def legend(axes):
 
 
 def test_a_system_has_one_colour_and_a_name():
-    shades = colours(["ge2e", "siamese_gru", "nearest"])
+    shades = system_colours(["ge2e", "siamese_gru", "nearest"])
     assert (shades["siamese_gru"], shades["published_recipe"], shades["mfcc_lda"]) == (BLUE, ORANGE, GREEN)
     assert len({*shades.values()}) == 5
-    assert colours([f"system_{i}" for i in range(9)])["system_8"]
-    assert [named(name) for name in ("siamese_gru", "nearest_voices")] == [
+    assert system_colours([f"system_{i}" for i in range(9)])["system_8"]
+    assert [system_name(name) for name in ("siamese_gru", "nearest_voices")] == [
         "Siamese GRU",
         "nearest voices",
     ]
 
 
 def test_matrices_show_every_system_s_ratios():
-    figure = labelled(comparison_plots.matrices(SYSTEMS, "tones"))
+    figure = labelled(comparison_plots.plot_score_matrices(SYSTEMS, "tones"))
     for axes, (name, each) in zip(figure.axes, SYSTEMS.items(), strict=False):
-        assert axes.get_title() == named(name)
+        assert axes.get_title() == system_name(name)
         assert np.allclose(axes.images[0].get_array(), each.llr)
         assert axes.images[0].get_clim() == (-8, 8)
 
 
 def test_det_curves_have_a_dot_at_each_system_s_own_threshold():
-    axes = labelled(comparison_plots.det_curves(SYSTEMS, "tones")).axes[0]
+    axes = labelled(comparison_plots.plot_det_curves(SYSTEMS, "tones")).axes[0]
     for i, (name, each) in enumerate(SYSTEMS.items()):
         scores, labels = bootstrap.trial_scores(each.scores, SPEAKERS)
         accepted, rejected = (
@@ -80,10 +80,10 @@ def test_det_curves_have_a_dot_at_each_system_s_own_threshold():
             np.mean(scores[labels == 1] < each.threshold),
         )
         curve, dot = axes.lines[2 * i : 2 * i + 2]
-        assert curve.get_color() == dot.get_color() == colours(SYSTEMS)[name]
+        assert curve.get_color() == dot.get_color() == system_colours(SYSTEMS)[name]
         if 0 < accepted < 1 and 0 < rejected < 1:
             assert norm.cdf(np.ravel(dot.get_data())) == pytest.approx([accepted, rejected])
-        assert legend(axes)[i] == f"{named(name)}: {100 * accepted:.0f} / {100 * rejected:.0f} %"
+        assert legend(axes)[i] == f"{system_name(name)}: {100 * accepted:.0f} / {100 * rejected:.0f} %"
         (low, high), (bottom, top) = axes.get_xlim(), axes.get_ylim()
         x, y = np.ravel(dot.get_data())
         assert low <= x <= high
@@ -91,7 +91,7 @@ def test_det_curves_have_a_dot_at_each_system_s_own_threshold():
 
 
 def test_singles_and_differences_are_those_of_the_draws():
-    left, right = labelled(comparison_plots.singles_and_differences(TABLES)).axes
+    left, right = labelled(comparison_plots.plot_systems_and_differences(TABLES)).axes
     assert [text.get_text() for text in left.get_yticklabels()] == ["Siamese GRU", "ge2e", "published recipe"]
     assert left.get_ylim() == (2.5, -0.5)  # the best on top
     for row, name in enumerate(SYSTEMS):
@@ -104,13 +104,13 @@ def test_singles_and_differences_are_those_of_the_draws():
     assert right.lines[0].get_xdata()[0] == 0
     bar = right.lines[3]
     assert bar.get_xdata() == pytest.approx(found[1:])
-    assert found.real
+    assert found.excludes_zero
     assert bar.get_color() == BLUE
 
 
 def test_a_verdict_s_colour():
     colours = [
-        comparison_plots.verdict(bootstrap.Difference(*ends))
+        comparison_plots.difference_colour(bootstrap.Interval(*ends))
         for ends in ((-2, -3, -1), (2, 1, 3), (1, -1, 3))
     ]
     assert colours == [BLUE, ORANGE, GREY]
@@ -119,7 +119,9 @@ def test_a_verdict_s_colour():
 def test_clouds_have_a_dot_a_draw():
     ours, theirs = (100 * TABLES[name]["eer"] for name in ("siamese_gru", "ge2e"))
     figure = labelled(
-        comparison_plots.clouds({("one", "other"): (ours, theirs), ("other", "one"): (theirs, ours)})
+        comparison_plots.plot_paired_draws(
+            {("one", "other"): (ours, theirs), ("other", "one"): (theirs, ours)}
+        )
     )
     axes = figure.axes[0]
     drawn = [np.column_stack(line.get_data()) for line in axes.lines]
@@ -139,7 +141,7 @@ def test_hardships_share_their_scale():
     }
     panels = {"shorter": ("seconds", [0.5, 1], curves), "noise": ("decibels", ["clean", 0], curves)}
     panels["enrolled"] = "utterances", range(1, 3), {"ge2e": curves["ge2e"]}
-    figure = labelled(comparison_plots.hardships(panels, "tones"))
+    figure = labelled(comparison_plots.plot_conditions(panels, "tones"))
     axes = figure.axes
     assert [each.get_title() for each in axes[:3]] == list(panels)
     assert len({each.get_ylim() for each in axes[:3]}) == 1
@@ -159,7 +161,7 @@ def test_evidence_is_the_log_of_the_bars_ratio():
     labels = np.repeat([0, 1], 40_000)
     scores = RNG.normal(2 * labels - 1, 1)
     left, right = labelled(
-        comparison_plots.evidence(scores, labels, calibration.Calibration(2, 0), "tones")
+        comparison_plots.plot_evidence(scores, labels, calibration.Calibration(2, 0), "tones")
     ).axes
     assert [sum(patch.get_data().values) for patch in left.patches] == pytest.approx([100, 100])
     dots = right.collections[0].get_offsets()
@@ -174,7 +176,7 @@ def test_reliabilities_lie_on_the_diagonal_when_they_can_be_believed():
     llr = RNG.normal(2 * labels - 1, np.sqrt(2))  # mean half the variance: these are their own ratios
     line = calibration.Calibration(1, 0)
     parts = {"honest": (line.probability(llr), labels), "sure": (line.probability(4 * llr), labels)}
-    honest, sure = labelled(comparison_plots.reliabilities(parts, "tones")).axes
+    honest, sure = labelled(comparison_plots.plot_reliability(parts, "tones")).axes
     dots = honest.collections[0].get_offsets()
     assert len(dots) == 10
     assert np.allclose(dots[:, 0], dots[:, 1], atol=3)
@@ -184,9 +186,7 @@ def test_reliabilities_lie_on_the_diagonal_when_they_can_be_believed():
 
 
 def test_calibration_losses_add_up():
-    axes = labelled(
-        comparison_plots.calibration_losses({"one": (0.2, 0.3), "other": (0.5, 1.4)}, "tones")
-    ).axes[0]
+    axes = labelled(comparison_plots.plot_cllr({"one": (0.2, 0.3), "other": (0.5, 1.4)}, "tones")).axes[0]
     least, excess = ([bar.get_width() for bar in bars] for bars in axes.containers)
     assert least == [0.2, 0.5]
     assert excess == pytest.approx([0.1, 0.9])
@@ -201,7 +201,9 @@ def test_costs_are_marked_at_both_thresholds_and_at_the_least():
 
     threshold = np.log(9)
     axes = labelled(
-        comparison_plots.costs({"siamese_gru": TRIALS["siamese_gru"]}, threshold, cost, "tones")
+        comparison_plots.plot_detection_costs(
+            {"siamese_gru": TRIALS["siamese_gru"]}, threshold, cost, "tones"
+        )
     ).axes[0]
     curve, dots, hole, cross = axes.lines[:4]
     x, y = curve.get_data()

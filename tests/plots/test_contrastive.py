@@ -25,7 +25,7 @@ def matrix():
 
 def test_every_feature_has_a_panel_on_one_time_axis():
     waveform = RNG.normal(size=8000)
-    figure = contrastive_plots.feature_panels(waveform, classical_features.frame_features(waveform), "noise")
+    figure = contrastive_plots.plot_features(waveform, classical_features.frame_features(waveform), "noise")
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles == ["waveform, noise", *classical_features.UNITS]
     panels = [axes for axes in figure.axes if axes.get_title()]
@@ -37,7 +37,7 @@ def test_the_best_feature_is_at_the_top():
     columns = ["values", "eer", "low", "high", "eer_lda", "low_lda", "high_lda"]
     rows = [[40, 0.1, 0.05, 0.2, 0.05, 0.02, 0.1], [2, 0.4, 0.35, 0.45, 0.4, 0.3, 0.5]]
     table = pd.DataFrame(rows, ["MFCC", "chroma"], columns)
-    (axes,) = contrastive_plots.ranked({"words": table}).axes
+    (axes,) = contrastive_plots.plot_feature_ranking({"words": table}).axes
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["chroma (2)", "MFCC (40)"]
     assert axes.get_yticks()[1] > axes.get_yticks()[0]
     assert "%" in axes.get_xlabel()
@@ -45,7 +45,7 @@ def test_the_best_feature_is_at_the_top():
 
 def test_costs_have_a_panel_each():
     x = np.linspace(0, 2, 5)
-    figure = contrastive_plots.cost_curves(x, {"ours": (x**2, 1 - x), "opposite": (1 - x, x**2)}, 1)
+    figure = contrastive_plots.plot_contrastive_cost(x, {"ours": (x**2, 1 - x), "opposite": (1 - x, x**2)}, 1)
     assert [axes.get_title() for axes in figure.axes] == ["ours", "opposite"]
     np.testing.assert_allclose(figure.axes[1].lines[1].get_ydata(), x**2)
 
@@ -53,7 +53,7 @@ def test_costs_have_a_panel_each():
 @pytest.mark.parametrize("kind", ["speaker", "word"])
 def test_distances_are_drawn_with_their_margin(kind):
     history = {"same": [[0.1, 0.2, 0.3]] * 4, "different": [[0.3, 0.6, 0.9]] * 4}
-    (axes,) = contrastive_plots.distance_curves(history, 1.2, kind).axes
+    (axes,) = contrastive_plots.plot_distances(history, 1.2, kind).axes
     medians = [line.get_ydata() for line in axes.lines if len(line.get_ydata()) == 4]
     np.testing.assert_allclose(medians, [[0.2] * 4, [0.6] * 4])
     assert any(np.allclose(line.get_ydata(), 1.2) for line in axes.lines)
@@ -62,13 +62,13 @@ def test_distances_are_drawn_with_their_margin(kind):
 
 def test_histograms_say_the_error():
     perfect = np.where(LABELS[:, None] == LABELS, 0.1, 1.0)
-    figure = contrastive_plots.distance_histograms({"a": perfect, "b": 1 - perfect}, LABELS, "word", 1)
+    figure = contrastive_plots.plot_distance_histograms({"a": perfect, "b": 1 - perfect}, LABELS, "word", 1)
     assert [axes.get_title() for axes in figure.axes] == ["a: EER 0 %", "b: EER 100 %"]
 
 
 def test_mean_distances_leave_the_recording_itself_out():
     distances = matrix()
-    image = contrastive_plots.mean_distances(distances, LABELS).axes[0].images[0].get_array()
+    image = contrastive_plots.plot_mean_distances(distances, LABELS).axes[0].images[0].get_array()
     assert image.shape == (3, 3)
     assert image[0, 0] == pytest.approx(distances[0, 2])
     assert image[0, 1] == pytest.approx(distances[np.ix_([0, 2], [1, 4])].mean())

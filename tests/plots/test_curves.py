@@ -37,14 +37,14 @@ def labelled(figure):
 
 
 def test_twins_name_both_utterances_and_the_shared_encoder():
-    words = " ".join(text.get_text() for text in learning_plots.twins().axes[0].texts)
+    words = " ".join(text.get_text() for text in learning_plots.plot_siamese_network().axes[0].texts)
     assert all(part in words for part in ("utterance a", "utterance b", "the same weights", "cosine"))
     assert words.count("encoder") == 2
 
 
 def test_learning_curves_mark_ln_2():
     history = {"loss": [0.7, 0.5, 0.3], "val_loss": [0.7, 0.4, 0.6]}
-    axes = labelled(learning_plots.learning_curves(history)).axes[0]
+    axes = labelled(learning_plots.plot_learning_curves(history)).axes[0]
     drawn = [line.get_xydata().tolist() for line in axes.lines]
     assert [[1, 0.7], [2, 0.5], [3, 0.3]] in drawn
     assert [[1, 0.7], [2, 0.4], [3, 0.6]] in drawn
@@ -52,7 +52,7 @@ def test_learning_curves_mark_ln_2():
 
 
 def test_voice_maps_draw_every_utterance_in_two_principal_components():
-    figure = labelled(learning_plots.voice_maps({"before": VOICES, "after": 2 * VOICES}, SPEAKERS))
+    figure = labelled(learning_plots.plot_embeddings({"before": VOICES, "after": 2 * VOICES}, SPEAKERS))
     first, second = ([c.get_offsets() for c in axes.collections] for axes in figure.axes)
     points = np.concatenate(first)
     assert points.shape == (20, 2)
@@ -63,7 +63,7 @@ def test_voice_maps_draw_every_utterance_in_two_principal_components():
 
 
 def test_score_histograms_show_both_kinds_and_the_threshold():
-    figure = labelled(curves.score_histograms({"test": SCORES}, LABELS, 0.3, "speech"))
+    figure = labelled(curves.plot_score_histograms({"test": SCORES}, LABELS, 0.3, "speech"))
     axes = figure.axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
         "different speakers",
@@ -75,14 +75,14 @@ def test_score_histograms_show_both_kinds_and_the_threshold():
 
 def test_similarity_matrix_marks_where_speakers_begin():
     matrix = metrics.cosine_scores(VOICES)
-    axes = labelled(curves.similarity_matrix(matrix, SPEAKERS, "speech")).axes[0]
+    axes = labelled(curves.plot_similarity_matrix(matrix, SPEAKERS, "speech")).axes[0]
     assert np.array_equal(axes.images[0].get_array(), matrix)
     assert axes.get_xticks().tolist() == [-0.5, 4.5, 9.5, 14.5]
 
 
 def test_roc_and_det_pass_through_their_operating_points():
     eer, threshold = metrics.equal_error(SCORES, LABELS)
-    roc, det = labelled(curves.roc_det(SCORES, LABELS, {"equal error": threshold, "none": 9.0})).axes
+    roc, det = labelled(curves.plot_roc_det(SCORES, LABELS, {"equal error": threshold, "none": 9.0})).axes
     point = roc.lines[2].get_xydata()[0]
     assert point == pytest.approx([100 * eer, 100 - 100 * eer], abs=1.5)
     deviates = det.lines[1].get_xydata()[0]
@@ -93,26 +93,28 @@ def test_roc_and_det_pass_through_their_operating_points():
 
 def test_the_slider_starts_at_the_threshold(monkeypatch):
     shown = []
-    monkeypatch.setattr(curves, "roc_det", lambda scores, labels, marks, title: shown.append(marks))
+    monkeypatch.setattr(curves, "plot_roc_det", lambda scores, labels, marks, title: shown.append(marks))
     curves.threshold_slider(SCORES, LABELS, 0.25)
     assert shown == [{"threshold 0.25": 0.25}]
 
 
 def test_enrolment_and_shift_curves_are_labelled():
-    figure = curves.error_by_enrolment([1, 2], [0.1, 0.05], [np.array([0.05, 0.2]), np.array([0.01, 0.1])])
+    figure = curves.plot_error_by_enrolment(
+        [1, 2], [0.1, 0.05], [np.array([0.05, 0.2]), np.array([0.01, 0.1])]
+    )
     assert labelled(figure).axes[0].lines[0].get_ydata().tolist() == [10, 5]
-    shift = labelled(learning_plots.loss_over_shift([-1, 0], [0.9, 0.7])).axes[0]
+    shift = labelled(learning_plots.plot_loss_over_shift([-1, 0], [0.9, 0.7])).axes[0]
     assert any(np.allclose(line.get_ydata(), np.log(2)) for line in shift.lines)
 
 
 def test_batches_and_states_share_the_spectrogram_s_time_axis():
     setting = Spectrogram()
     batch = RNG.normal(size=(4, 10, setting.bins))
-    figure = labelled(learning_plots.batch_pairs(batch, np.array([0, 0, 1, 1]), setting))
+    figure = labelled(learning_plots.plot_batch(batch, np.array([0, 0, 1, 1]), setting))
     seconds = 10 * setting.hop_length / setting.sample_rate
     assert figure.axes[0].images[0].get_extent() == pytest.approx((0, seconds, 0, 8))
     assert figure.axes[-1].images[0].get_array().sum() == 8
-    states = labelled(learning_plots.gru_states(batch[0], np.zeros((10, 6)), setting))
+    states = labelled(learning_plots.plot_gru_states(batch[0], np.zeros((10, 6)), setting))
     assert states.axes[1].images[0].get_extent() == pytest.approx((0, seconds, 0, 6))
 
 

@@ -68,7 +68,7 @@ def test_results_are_read_and_refused_by_name(tmp_path):
 
 
 def test_a_forest_has_a_row_an_idea_and_a_panel_a_corpus():
-    figure = research_plots.forest(IDEAS, "features")
+    figure = research_plots.plot_forest(IDEAS, "features")
     figure.canvas.draw()
     one, two = figure.axes
     assert [axes.get_title() for axes in figure.axes] == ["one", "two"]
@@ -92,7 +92,7 @@ def test_a_forest_has_a_row_an_idea_and_a_panel_a_corpus():
 
 
 def test_the_table_is_sorted_and_in_per_cent():
-    table = research_plots.table(IDEAS)
+    table = research_plots.ideas_table(IDEAS)
     assert table.index[:3].tolist() == [
         ("one", "the log one"),
         ("one", "the course one"),
@@ -106,12 +106,12 @@ def test_the_table_is_sorted_and_in_per_cent():
 
 def test_the_error_falls_with_the_number_of_speakers():
     # over all its seeds the base has 0.09; with those of the others, 0.06
-    rows = [idea("one", "course", "", "", None, eer=0.09) | {"learners": 40}]
+    rows = [idea("one", "course", "", "", None, eer=0.09) | {"max_speakers": 40}]
     for n, eer in ((20, 0.07), (5, 0.12)):
         ends = (eer - 0.06, eer - 0.08, eer - 0.05)
-        rows.append(idea("one", f"learners_{n}", "speakers", "course", ends, eer=eer) | {"learners": n})
-    rows.append(idea("two", "course", "", "", None) | {"learners": 40})  # nothing to draw
-    (axes,) = research_plots.by_speakers(pd.DataFrame(rows)).axes
+        rows.append(idea("one", f"learners_{n}", "speakers", "course", ends, eer=eer) | {"max_speakers": n})
+    rows.append(idea("two", "course", "", "", None) | {"max_speakers": 40})  # nothing to draw
+    (axes,) = research_plots.plot_error_by_speakers(pd.DataFrame(rows)).axes
     *whiskers, curve = axes.lines
     assert curve.get_xdata().tolist() == [5, 20, 40]
     assert curve.get_ydata() == pytest.approx([12, 7, 6])
@@ -130,7 +130,7 @@ def test_what_was_foretold_stands_beside_what_came():
         ("two", "mfcc_lda", 0, 0.2, 0.1),
     ]
     table = pd.DataFrame(rows, columns=["corpus", "system", "seed", "held_out_eer", "eer"])
-    figure = research_plots.foretold(table)
+    figure = research_plots.plot_cv_against_test(table)
     figure.canvas.draw()
     one, two = figure.axes
     assert [axes.get_title() for axes in (one, two)] == ["one", "two"]

@@ -34,7 +34,7 @@ def labelled(figure):
 
 
 def test_waveforms_stand_at_their_times():
-    figure = labelled(speech_plots.waveforms(WAVES, ["a", "b"], start=0.5))
+    figure = labelled(speech_plots.plot_waveforms(WAVES, ["a", "b"], start=0.5))
     line = figure.axes[1].lines[0]
     assert np.array_equal(line.get_ydata(), WAVES[1])
     assert line.get_xdata()[0] == 0.5
@@ -42,12 +42,12 @@ def test_waveforms_stand_at_their_times():
     assert figure.axes[1].get_xlabel() == "time (s)"
     assert figure.axes[0].get_title(loc="left") == "a"
     with pytest.raises(ValueError, match="zip"):
-        speech_plots.waveforms(WAVES, ["a title too few"])
+        speech_plots.plot_waveforms(WAVES, ["a title too few"])
 
 
 def test_speakers_stand_in_the_order_of_their_means():
     values = np.array([30.0, 10.0, 40.0, 20.0])[SPEAKERS] + RNG.normal(0, 1, len(SPEAKERS))
-    axis = labelled(speech_plots.by_speaker(values, SPEAKERS + 7, "level (dBFS)")).axes[0]
+    axis = labelled(speech_plots.plot_by_speaker(values, SPEAKERS + 7, "level (dBFS)")).axes[0]
     dots, means = axis.lines
     assert axis.get_ylabel() == "level (dBFS)"
     assert np.array_equal(dots.get_ydata(), values)
@@ -59,7 +59,7 @@ def test_speakers_stand_in_the_order_of_their_means():
 
 def test_average_spectra_and_their_mean():
     spectra, frequencies = RNG.normal(-30, 5, (5, 8)), np.geomspace(100, 7000, 8)
-    figure = labelled(speech_plots.average_spectra([spectra, spectra + 3], frequencies, ["a", "b"]))
+    figure = labelled(speech_plots.plot_average_spectra([spectra, spectra + 3], frequencies, ["a", "b"]))
     lines = figure.axes[0].lines
     assert len(lines) == 6
     assert np.array_equal([line.get_ydata() for line in lines[:5]], spectra)
@@ -70,7 +70,7 @@ def test_average_spectra_and_their_mean():
 def test_one_frame_peaks_where_its_tone_is():
     tone = np.sin(2 * np.pi * 1000 * np.arange(1024) / 16000)
     window = np.hanning(1024)
-    left, right = labelled(speech_plots.one_frame(tone, window)).axes
+    left, right = labelled(speech_plots.plot_frame(tone, window)).axes
     assert np.array_equal(left.lines[0].get_ydata(), tone)
     assert np.array_equal(left.lines[1].get_ydata(), tone * window)
     for line in right.lines:
@@ -83,7 +83,9 @@ def test_one_frame_peaks_where_its_tone_is():
 )
 def test_spectrograms_in_their_units(setting):
     values = setting(WAVES)
-    figure = labelled(speech_plots.spectrograms(values, [setting] * 2, ["a", "b"], decibels=60, start=1.0))
+    figure = labelled(
+        speech_plots.plot_spectrograms(values, [setting] * 2, ["a", "b"], decibels=60, start=1.0)
+    )
     picture = figure.axes[1].images[0]
     linear = setting.compression == "none"
     scale = 1 if linear else 20 / np.log(10)
@@ -98,7 +100,7 @@ def test_spectrograms_in_their_units(setting):
 
 
 def test_label_matrix_shows_each_pair_once():
-    figure = labelled(speech_plots.label_matrix(SPEAKERS, zoom=10))
+    figure = labelled(speech_plots.plot_label_matrix(SPEAKERS, zoom=10))
     whole, corner = (
         np.ma.filled(axis.images[0].get_array().astype(float), np.nan) for axis in figure.axes[:2]
     )

@@ -19,7 +19,7 @@ def closed():
 def test_speech_is_marked_where_it_is():
     noise = np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE)
     waveform = np.concatenate([0 * noise, noise, 0 * noise]).astype(np.float32)
-    above, below = verification_plots.heard(waveform, Spectrogram()).axes
+    above, below = verification_plots.plot_recording(waveform, Spectrogram()).axes
     (part,) = above.patches
     assert part.get_x() == pytest.approx(1, abs=0.1)
     assert part.get_width() == pytest.approx(1, abs=0.15)
@@ -29,7 +29,7 @@ def test_speech_is_marked_where_it_is():
 def test_rates_and_points_are_drawn():
     rng, labels = np.random.default_rng(0), np.repeat([1, 0], 500)
     scores = rng.normal(4 * labels - 2, 2)
-    figure = verification_plots.line_drawn(scores, labels, {"here": 0.0, "there": 3.0}, score=1.5)
+    figure = verification_plots.plot_rates(scores, labels, {"here": 0.0, "there": 3.0}, score=1.5)
     axes = figure.axes[0]
     accepted, rejected, here, there, own = axes.lines
     for line, expected in (
@@ -46,7 +46,7 @@ def test_rates_and_points_are_drawn():
 def test_bars_are_the_tables_values():
     rows = {"as they are": (0.1, 0.2, 0.0, 0.3), "hiss": (0.4, 0.5, 0.6, 0.4)}
     table = pd.DataFrame(rows, index=["missed", "let_in", "refused", "warned"]).T
-    left, right = verification_plots.price_of_spoiling(table).axes
+    left, right = verification_plots.plot_robustness(table).axes
     assert [bar.get_width() for bar in left.patches] == pytest.approx([10, 40, 20, 50])
     assert [bar.get_width() for bar in right.patches] == pytest.approx([0, 60, 30, 40])
     assert right.patches[3].get_x() == pytest.approx(60)

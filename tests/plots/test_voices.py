@@ -23,11 +23,11 @@ def _close_figures():
 
 def test_neighbours_stay_neighbours():
     places = np.repeat(10 * RNG.normal(size=(6, 12)), 5, axis=0) + 0.1 * RNG.normal(size=(30, 12))
-    points = voice_plots.positions(places)
+    points = voice_plots.tsne_positions(places)
     apart = np.linalg.norm(points[:, None] - points, axis=2) + 1e9 * np.eye(30)
     assert (SPEAKERS[apart.argmin(axis=1)] == SPEAKERS).all()
-    np.testing.assert_array_equal(points, voice_plots.positions(places))
-    assert voice_plots.positions(places[:3]).shape == (3, 2)
+    np.testing.assert_array_equal(points, voice_plots.tsne_positions(places))
+    assert voice_plots.tsne_positions(places[:3]).shape == (3, 2)
 
 
 def test_pitch_is_found():
@@ -67,16 +67,16 @@ def test_the_page_is_saved_whole(tmp_path):
 
 def test_the_curves_are_of_what_they_say():
     strangers, answers = np.array([1.0, 2, 3, 4]), (np.array([True, True, False]), np.array([5.0, 2, 9]))
-    figure = voice_plots.open_set_curve(strangers, answers, {"here": 3.0})
+    figure = voice_plots.plot_open_set(strangers, answers, {"here": 3.0})
     assert "here: 50 / 67 %" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    figure = voice_plots.strangers_by_gallery([1, 2], [0.1, 0.2], [0.1, 0.19], 0.05)
+    figure = voice_plots.plot_impostors_by_gallery([1, 2], [0.1, 0.2], [0.1, 0.19], 0.05)
     np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [10, 20])
-    figure = voice_plots.accuracy_by_neighbours([1, 3], {"PLDA": [0.9, 0.8], "cosine": [0.7, 0.6]})
+    figure = voice_plots.plot_accuracy_by_neighbours([1, 3], {"PLDA": [0.9, 0.8], "cosine": [0.7, 0.6]})
     np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [70, 60])
     known = RNG.random(30) < 0.5
-    figure = voice_plots.map_figure(POINTS, SPEAKERS, np.where(known, "female", "male"), known)
+    figure = voice_plots.plot_map(POINTS, SPEAKERS, np.where(known, "female", "male"), known)
     assert [len(each.get_offsets()) for each in figure.axes[0].collections] == [known.sum(), (~known).sum()]
     columns = ["search", "breadth", "recall", "alone", "together", "megabytes", "build"]
     rows = [("exact", 0, 1.0, 5.0, 1.0, 80.0, 0.0), ("graph", 16, 0.9, 0.1, 0.1, 90.0, 3.0)]
-    figure = voice_plots.searches(pd.DataFrame(rows, columns=columns))
+    figure = voice_plots.plot_searches(pd.DataFrame(rows, columns=columns))
     assert [bar.get_height() for bar in figure.axes[1].patches] == [80, 90]

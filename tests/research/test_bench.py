@@ -87,7 +87,7 @@ def test_a_ratio_that_does_not_exist_is_none():
     ],
 )
 def test_spread(values, text):
-    assert bench.spread(values, ".2f", " s") == text
+    assert bench.format_spread(values, ".2f", " s") == text
 
 
 def test_systems_table():
@@ -164,13 +164,13 @@ def test_picture_has_a_line_for_each_run_and_a_name_for_each_system():
 def test_a_child_that_fails_is_one_line(monkeypatch, tmp_path, script, line):
     monkeypatch.setattr(bench, "CHILD", [sys.executable, "-c", script])
     with pytest.raises(InputError) as caught:
-        bench.child({"machine": True}, tmp_path)
+        bench.run_worker({"machine": True}, tmp_path)
     assert str(caught.value) == line
 
 
 def test_a_real_child_measures(folder):
     """The floor, which needs no Keras, in a process of its own, whose memory is not this one's."""
-    found = bench.child({"system": "mfcc_lda", "seed": 1}, folder)
+    found = bench.run_worker({"system": "mfcc_lda", "seed": 1}, folder)
     assert (found["system"], found["seed"], found["parameters"]) == ("mfcc_lda", 1, 80 * 5)
     assert found["curve"] == [[found["seconds"], found["accuracy"]]]
     assert 50 < found["peak_mb"] < 2000
@@ -322,7 +322,7 @@ def test_a_failure_is_told_and_the_rest_is_kept(fake, folder, tmp_path, capsys):
 
 
 def test_a_bench_that_is_interrupted_keeps_what_it_has(fake, folder, tmp_path, monkeypatch):
-    child, calls = bench.child, []
+    child, calls = bench.run_worker, []
 
     def interrupted(task, data):
         calls.append(task)
@@ -330,7 +330,7 @@ def test_a_bench_that_is_interrupted_keeps_what_it_has(fake, folder, tmp_path, m
             raise KeyboardInterrupt
         return child(task, data)
 
-    monkeypatch.setattr(bench, "child", interrupted)
+    monkeypatch.setattr(bench, "run_worker", interrupted)
     with pytest.raises(KeyboardInterrupt):
         command(folder, tmp_path)
     asked(fake)

@@ -89,7 +89,7 @@ def test_figures_are_those_of_metrics():
     embeddings = rng.normal(size=(28, 8)) * spread + np.repeat(rng.normal(size=(4, 8)), 7, axis=0)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     scores = metrics.cosine_scores(embeddings)
-    found = bench_worker.figures(
+    found = bench_worker.test_results(
         bench_worker.Tested(scores, 0.3, partial(metrics.enrolled_scores, embeddings)), TEST.speakers
     )
     whole = bootstrap.evaluate(scores, TEST.speakers, 0.3, draws=2)
@@ -105,13 +105,13 @@ def test_a_system_without_embeddings_enrols_by_the_mean_of_its_scores():
     scores = rng.normal(size=(28, 28)) + (TEST.speakers[:, None] == TEST.speakers)
     trials = pairs.enrolments(TEST.speakers, 5)
     means = [scores[list(some), one].mean() for some, one in zip(trials.enrolled, trials.test, strict=True)]
-    found = bench_worker.figures(bench_worker.Tested(scores, 0.5), TEST.speakers)["eer_enrol5"]
+    found = bench_worker.test_results(bench_worker.Tested(scores, 0.5), TEST.speakers)["eer_enrol5"]
     assert found == pytest.approx(metrics.equal_error(means, trials.label)[0])
 
 
 def test_speakers_with_five_utterances_have_none_left_to_enrol():
     speakers = np.repeat([3, 8], 5)
-    assert bench_worker.figures(identities(speakers), speakers) == {
+    assert bench_worker.test_results(identities(speakers), speakers) == {
         "accuracy": 1.0,
         "eer": 0.0,
         "eer_enrol5": None,
@@ -127,7 +127,7 @@ def test_peak_memory_is_the_process_s_own():
     script = "; ".join(
         [
             "import numpy as np",
-            "from helpers.research.bench_worker import peak",
+            "from helpers.research.bench_worker import peak_memory as peak",
             "before = peak()",
             "np.ones(25_000_000)",
             "print(before, peak())",
@@ -137,18 +137,18 @@ def test_peak_memory_is_the_process_s_own():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
     before, after = map(float, printed.split())
-    assert bench_worker.peak() > held.nbytes / 1e6
+    assert bench_worker.peak_memory() > held.nbytes / 1e6
     assert before < 400
     assert 150 < after - before < 250
 
 
 def test_code_is_what_was_loaded():
-    found = bench_worker.code()
+    found = bench_worker.loaded_code()
     assert {"research/bench_worker.py", "metrics.py", "__init__.py"} <= set(found)
     assert all((PROJECT / "helpers" / name).is_file() for name in found)
     assert found["research/bench_worker.py"] == bench_worker.digest(bench_worker.__file__)
     assert len(set(found.values())) == len(found)
-    script = "from helpers.research import bench_worker; print(*bench_worker.code())"
+    script = "from helpers.research import bench_worker; print(*bench_worker.loaded_code())"
     bare = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert not {
         "systems/mfcc_lda.py",
@@ -160,7 +160,7 @@ def test_code_is_what_was_loaded():
 
 @pytest.mark.backend
 def test_the_machine_is_told_without_its_name():
-    found = bench_worker.machine()
+    found = bench_worker.machine_facts()
     assert found["backend"] == keras.backend.backend()
     assert found["keras"] == keras.__version__
     assert found[found["backend"]].count(".") >= 1
@@ -188,7 +188,7 @@ def test_the_device_is_the_backend_s(monkeypatch, name, framework, expected):
     monkeypatch.setattr(keras.backend, "backend", lambda: name)
     fake = SimpleNamespace(__name__=name, **framework)
     monkeypatch.setattr(bench_worker, "import_module", {name: fake}.__getitem__)
-    assert bench_worker.device() == expected
+    assert bench_worker.device_name() == expected
 
 
 # ---- the systems
@@ -205,17 +205,19 @@ def test_ours_is_the_training_that_nobody_watches():
     def tick(test):
         seen.append(test(TEST.waveforms))
 
-    watched = bench_worker.ours(TRAINING, 3, tick, **SMALL)
+    show_progress = bench_worker.train_siamese_gru(TRAINING, 3, tick, **SMALL)
     assert len(seen) == SMALL["epochs"]
     assert all(np.allclose(tested.scores, tested.scores.T, atol=1e-4) for tested in seen)
     assert np.abs(seen[0].scores - seen[1].scores).max() > 1e-3
-    last = watched.test(TEST.waveforms)
+    last = show_progress.test(TEST.waveforms)
     assert np.allclose(seen[-1].scores, last.scores, rtol=1e-2, atol=1e-2)
-    assert seen[-1].threshold == last.threshold == watched.verifier.threshold
-    assert watched.parameters == watched.verifier.facts["parameters"]
+    assert seen[-1].threshold == last.threshold == show_progress.verifier.threshold
+    assert show_progress.parameters == show_progress.verifier.facts["parameters"]
 
-    alone, _ = training.train(TRAINING, Spectrogram(), batches.Recipe(seed=3, **SMALL))
-    for one, other in zip(alone.encoder.get_weights(), watched.verifier.encoder.get_weights(), strict=True):
+    alone, _ = training.train(TRAINING, Spectrogram(), batches.TrainingConfig(seed=3, **SMALL))
+    for one, other in zip(
+        alone.encoder.get_weights(), show_progress.verifier.encoder.get_weights(), strict=True
+    ):
         assert np.allclose(one, other, atol=1e-5)
 
 
@@ -224,7 +226,7 @@ def test_the_published_recipe_is_tested_after_each_epoch(monkeypatch):
     monkeypatch.setattr(
         published_recipe, "train", lambda *args, **more: given.append(args) or train(*args, **more)
     )
-    trained = bench_worker.published_recipe(
+    trained = bench_worker.train_published_recipe(
         corpus, 1, lambda test: seen.append(test(TEST.waveforms)), epochs=2
     )
     assert len(seen) == 2
@@ -236,8 +238,8 @@ def test_the_published_recipe_is_tested_after_each_epoch(monkeypatch):
 
 
 def test_the_floor_is_the_floor():
-    trained = bench_worker.mfcc_lda(TRAINING, 2, None)
-    alone = mfcc_lda.Floor().fit(TRAINING, 2)
+    trained = bench_worker.train_mfcc_lda(TRAINING, 2, None)
+    alone = mfcc_lda.MfccLda().fit(TRAINING, 2)
     tested = trained.test(TEST.waveforms)
     voices, trials = alone.embed(TEST.waveforms), pairs.enrolments(TEST.speakers, 5)
     assert np.allclose(tested.scores, metrics.cosine_scores(voices))
@@ -297,7 +299,7 @@ def test_utterances_are_embedded_chunk_by_chunk(hours, size):
     listener = Listener(hours)
     clips = TRAINING.waveforms[:20].copy()
     clips[0] = 0
-    found = bench_worker.grow(size, listener, clips)
+    found = bench_worker.embed_many(size, listener, clips)
     first, *chunks = listener.chunks
     assert len(first) == bench_worker.CHUNK == 500
     assert [len(chunk) for chunk in chunks] == [500] * (size // 500) + [size % 500] * (size % 500 > 0)
@@ -320,26 +322,28 @@ def test_a_saved_model_grows_and_remembers_its_code(monkeypatch, tmp_path):
         made.append((corpus, seed, settings))
         return bench_worker.Trained(None, 1, "a verifier")
 
-    monkeypatch.setattr(bench_worker, "ours", ours)
+    monkeypatch.setattr(bench_worker, "train_siamese_gru", ours)
     monkeypatch.setattr(bench_worker.corpora, "load_course", lambda folder: (TRAINING, folder))
     monkeypatch.setattr(bench_worker.synthesis, "embedded_corpus", lambda: "embedded")
     monkeypatch.setattr(
         "helpers.verifier.save_verifier", lambda verifier, path: made.append((verifier, path))
     )
     monkeypatch.setattr("helpers.verifier.load_verifier", lambda path: ("loaded", path))
-    monkeypatch.setattr(bench_worker, "grow", lambda *given: {"given": given})
-    answer = bench_worker.work({"save": "there"}, "anywhere")
+    monkeypatch.setattr(bench_worker, "embed_many", lambda *given: {"given": given})
+    answer = bench_worker.answer_task({"save": "there"}, "anywhere")
     assert made == [(TRAINING, 0, {"epochs": 1}), ("a verifier", "there")]
     assert answer["code"]["training.py"] == bench_worker.digest(training.__file__)
-    grown = bench_worker.work({"size": 9, "model": "there", "code": {"somewhere.py": "12"}}, "anywhere")
+    grown = bench_worker.answer_task(
+        {"size": 9, "model": "there", "code": {"somewhere.py": "12"}}, "anywhere"
+    )
     size, verifier, clips = grown["given"]
     assert (size, verifier) == (9, ("loaded", "there"))
     assert clips is TRAINING.waveforms
-    assert grown["code"] == {"somewhere.py": "12"} | bench_worker.code()
+    assert grown["code"] == {"somewhere.py": "12"} | bench_worker.loaded_code()
 
 
 def test_main_writes_the_answer_or_one_line(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(bench_worker, "work", lambda task, data: {"task": task, "data": data})
+    monkeypatch.setattr(bench_worker, "answer_task", lambda task, data: {"task": task, "data": data})
     arguments = ["--data", "here", "--out", str(tmp_path / "answer.json"), "--task", '{"seed": 1}']
     assert bench_worker.main(arguments) == 0
     assert json.loads((tmp_path / "answer.json").read_text()) == {"task": {"seed": 1}, "data": "here"}
@@ -347,6 +351,6 @@ def test_main_writes_the_answer_or_one_line(monkeypatch, tmp_path, capsys):
     def refuse(task, data):
         raise InputError("no good")
 
-    monkeypatch.setattr(bench_worker, "work", refuse)
+    monkeypatch.setattr(bench_worker, "answer_task", refuse)
     assert bench_worker.main(arguments) == 1
     assert capsys.readouterr().err == "no good\n"

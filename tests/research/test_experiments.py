@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from helpers import InputError, metrics, models, pairs, training
-from helpers.batches import Recipe
+from helpers.batches import TrainingConfig
 from helpers.data import corpora
-from helpers.research import encoders, experiments, ideas, ingredients as training_ingredients, objectives
+from helpers.research import encoders, experiments, ideas, training_hooks, objectives
 
 RNG = np.random.default_rng(0)
 SPECTROGRAMS = RNG.normal(size=(6, 9, 65)).astype("float32")
@@ -19,7 +19,7 @@ SPECTROGRAMS = RNG.normal(size=(6, 9, 65)).astype("float32")
 
 def test_the_default_encoder_is_the_courses():
     keras.utils.set_random_seed(3)
-    ours = encoders.encoder(SPECTROGRAMS)
+    ours = encoders.build_encoder(SPECTROGRAMS)
     keras.utils.set_random_seed(3)
     course = models.gru_encoder(SPECTROGRAMS)
     np.testing.assert_allclose(
@@ -29,7 +29,7 @@ def test_the_default_encoder_is_the_courses():
 
 def test_the_plain_encoder_is_the_one_that_notebook_04_begins_with():
     keras.utils.set_random_seed(3)
-    plain = encoders.encoder(SPECTROGRAMS, **ideas.PLAIN["encoder"])
+    plain = encoders.build_encoder(SPECTROGRAMS, **ideas.PLAIN["encoder"])
     keras.utils.set_random_seed(3)
     theirs = models.gru_encoder(SPECTROGRAMS, shortcut=False, stride=1)
     np.testing.assert_allclose(
@@ -44,10 +44,10 @@ def test_ideas_build_and_stay_comparable(name):
     assert what
     assert base in ideas.IDEAS or name in ("course", "plain")
     assert bool(group) == bool(base)
-    training = {"spectrogram", "recipe", "encoder", "objective", "copies", "augment", "average"}
+    training = {"spectrogram", "config", "encoder", "objective", "copies", "augment", "average"}
     assert set(changes) <= training | {"crops", "backend", "other_channels"}
-    Recipe(**changes.get("recipe", {}))
-    encoder = encoders.encoder(SPECTROGRAMS, **changes.get("encoder", {}))
+    TrainingConfig(**changes.get("config", {}))
+    encoder = encoders.build_encoder(SPECTROGRAMS, **changes.get("encoder", {}))
     for frames in (4, 9):
         assert np.isfinite(encoder.predict(SPECTROGRAMS[:, :frames], verbose=0)).all()
 
@@ -102,7 +102,7 @@ def result(noise, seed=0, speakers=10, each=7):
 
 def test_only_trials_within_a_fold_are_scored_by_its_encoder():
     made = result(0.5)
-    scores, labels, first, second, _, _ = experiments.score(made, {})
+    scores, labels, first, second, _, _ = experiments.score_idea(made, {})
     assert len(scores) == 2 * (35 * 34 // 2)
     assert ((first < 5) == (second < 5)).all()
     np.testing.assert_array_equal(labels, first == second)
@@ -114,8 +114,8 @@ def test_only_trials_within_a_fold_are_scored_by_its_encoder():
 def test_unshared_encoders_are_scored_side_against_side():
     made = result(0.5)
     made["clean"] = np.concatenate([made["clean"], -made["clean"]], axis=-1)
-    scores = experiments.score(made, {"objective": {"unshared": 1}})[0]
-    np.testing.assert_allclose(scores, -experiments.score(result(0.5), {})[0], atol=1e-6)
+    scores = experiments.score_idea(made, {"objective": {"unshared": 1}})[0]
+    np.testing.assert_allclose(scores, -experiments.score_idea(result(0.5), {})[0], atol=1e-6)
 
 
 def test_the_table_pairs_an_idea_with_its_base():
@@ -125,15 +125,19 @@ def test_the_table_pairs_an_idea_with_its_base():
         ("made up", "no_gru", 1): result(2.0, 1),
         ("made up", "plain", 0): result(0.5),
     }
-    table = experiments.summary(results, draws=100).set_index("idea")
+    table = experiments.summarise(results, draws=100).set_index("idea")
     assert list(table.index) == ["course", "plain", "no_gru"]
     row = table.loc["no_gru"]
     assert (row["seeds"], row["base"], row["speakers"]) == (2, "course", 10)
-    rates = [experiments._rate(*experiments.score(results["made up", "no_gru", s], {})[:2]) for s in (0, 1)]
+    rates = [
+        experiments._rate(*experiments.score_idea(results["made up", "no_gru", s], {})[:2]) for s in (0, 1)
+    ]
     assert row["eer"] == pytest.approx(np.mean(rates))
-    base = experiments._rate(*experiments.score(results["made up", "course", 0], {})[:2])
+    base = experiments._rate(*experiments.score_idea(results["made up", "course", 0], {})[:2])
     assert row["difference"] == pytest.approx(rates[0] - base)  # of the seed that both have
-    both = [experiments.score(results["made up", name, 0], {}, "disturbed") for name in ("no_gru", "course")]
+    both = [
+        experiments.score_idea(results["made up", name, 0], {}, "disturbed") for name in ("no_gru", "course")
+    ]
     worse, better = (experiments._rate(*each[:2]) for each in both)
     assert row["difference_disturbed"] == pytest.approx(worse - better)
     assert 0 < row["low"] < row["difference"] < row["high"]
@@ -145,11 +149,11 @@ def tiny(tmp_path, monkeypatch):
     """A corpus in a folder, and a `run` that counts its calls."""
     calls = []
 
-    def run(corpus, idea, recipe):
-        calls.append((recipe.seed, recipe.encoders))
-        return result(1.0, recipe.seed)
+    def run(corpus, idea, config):
+        calls.append((config.seed, config.encoders))
+        return result(1.0, config.seed)
 
-    monkeypatch.setattr(experiments, "run", run)
+    monkeypatch.setattr(experiments, "run_idea", run)
     monkeypatch.setattr(experiments, "RESULTS", tmp_path / "results")
     corpus = corpora.Corpus("made up", np.zeros((4, 8)), np.array([0, 0, 1, 1]), pd.DataFrame())
     monkeypatch.setattr(corpora, "load_course", lambda *_: (corpus, corpus))
@@ -177,19 +181,19 @@ def test_an_unknown_idea_is_refused_in_one_line(tmp_path, capsys):
 
 
 def test_the_mean_of_some_crops_is_an_embedding():
-    encoder = encoders.encoder(SPECTROGRAMS)
-    whole = experiments.embed(encoder, SPECTROGRAMS)
+    encoder = encoders.build_encoder(SPECTROGRAMS)
+    whole = experiments.embed_crops(encoder, SPECTROGRAMS)
     np.testing.assert_allclose(whole, encoder.predict(SPECTROGRAMS, verbose=0), atol=1e-6)
-    two = experiments.embed(encoder, SPECTROGRAMS, crops=2)
+    two = experiments.embed_crops(encoder, SPECTROGRAMS, crops=2)
     ends = [encoder.predict(part, verbose=0) for part in (SPECTROGRAMS[:, :6], SPECTROGRAMS[:, -6:])]
     mean = sum(ends) / np.linalg.norm(sum(ends), axis=1, keepdims=True)
     np.testing.assert_allclose(two, mean, atol=1e-6)
 
 
 def test_towers_are_taught_apart():
-    encoder = encoders.encoder(SPECTROGRAMS, towers=2, dimensions=5)
+    encoder = encoders.build_encoder(SPECTROGRAMS, towers=2, dimensions=5)
     assert encoder.output_shape == (None, 10)
-    outputs, losses = objectives.objective({"pairs": 1}, towers=2)(encoder.outputs[0], Recipe(), 6)
+    outputs, losses = objectives.objective({"pairs": 1}, towers=2)(encoder.outputs[0], TrainingConfig(), 6)
     assert len(outputs) == len(losses) == 2
     logits = keras.Model(encoder.inputs, outputs).predict(SPECTROGRAMS, verbose=0)
     voices = encoder.predict(SPECTROGRAMS, verbose=0)
@@ -199,10 +203,10 @@ def test_towers_are_taught_apart():
 
 def test_averaged_weights_are_those_of_the_last_epochs(monkeypatch):
     """With a training that sets the weights to the epoch's number, the mean of the last two of three."""
-    encoder = encoders.encoder(SPECTROGRAMS)
+    encoder = encoders.build_encoder(SPECTROGRAMS)
     corpus = corpora.Corpus("made up", RNG.normal(size=(6, 5000)), np.repeat([0, 1, 2], 2), pd.DataFrame())
 
-    def train(corpus, spectrogram, recipe, after_epoch, ingredients):
+    def train(corpus, spectrogram, config, after_epoch, hooks):
         fold = training.Fold(encoder, None, corpus.speakers == 0, None, None, [], [])
         for number in (1, 2, 3):
             encoder.set_weights([np.full_like(weight, number) for weight in encoder.get_weights()])
@@ -211,9 +215,9 @@ def test_averaged_weights_are_those_of_the_last_epochs(monkeypatch):
 
     monkeypatch.setattr(training, "train", train)
     monkeypatch.setattr(experiments.features, "Spectrogram", lambda: lambda waveforms: SPECTROGRAMS)
-    experiments.run(corpus, {"average": 2}, Recipe())
+    experiments.run_idea(corpus, {"average": 2}, TrainingConfig())
     assert all(np.allclose(weight, 2.5) for weight in encoder.get_weights())
-    experiments.run(corpus, {}, Recipe())
+    experiments.run_idea(corpus, {}, TrainingConfig())
     assert all(np.allclose(weight, 3) for weight in encoder.get_weights())
 
 
@@ -225,23 +229,23 @@ def test_a_backend_scores_the_embeddings_of_its_base():
     for settings, learnt in (({}, clean[~second]), ({"other_channels": 1}, both)):
         whose = np.resize(speakers[~second], len(learnt))
         for condition, test in (("clean", clean), ("disturbed", other)):  # what is learnt stays the same
-            found = experiments.score(made, {"backend": "plda"} | settings, condition)
+            found = experiments.score_idea(made, {"backend": "plda"} | settings, condition)
             matrix, trials = (
-                training_ingredients.plda(learnt, whose, test[second]),
+                training_hooks.plda(learnt, whose, test[second]),
                 pairs.all_trials(speakers[second]),
             )
             np.testing.assert_allclose(found[0][-len(trials.label) :], matrix[trials.left, trials.right])
             enrolled, voices = pairs.enrolments(speakers[second], 5), test[second]
             mean = voices[enrolled.enrolled[-1]].mean(axis=0)
-            pair = training_ingredients.plda(learnt, whose, np.stack([mean, voices[enrolled.test[-1]]]))
+            pair = training_hooks.plda(learnt, whose, np.stack([mean, voices[enrolled.test[-1]]]))
             assert found[4][-1] == pytest.approx(pair[0, 1])
 
 
 def test_backends_are_in_the_table_without_a_run(tmp_path):
     np.savez(tmp_path / "made-course-0.npz", **result(0.5))
     table = experiments.write_table(tmp_path, tmp_path / "ideas.csv").set_index("idea")
-    assert set(table.index) == {"course", "plda_channels", *training_ingredients.BACKENDS}
-    assert (table["learners"] == 5).all()
+    assert set(table.index) == {"course", "plda_channels", *training_hooks.BACKENDS}
+    assert (table["max_speakers"] == 5).all()
 
 
 def test_what_was_foretold_is_gathered_from_batch_runs(tmp_path):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.batches import Recipe
+from helpers.batches import TrainingConfig
 from helpers.losses import BalancedPairLoss
 from helpers.research import objectives
 from helpers.systems import ge2e, identification
@@ -118,12 +118,12 @@ def test_sides_are_the_halves():
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 def test_every_objective_teaches(name):
     """A step along its gradient, taken by fit, changes the layer below, and its loss is finite."""
-    recipe = Recipe(batch_speakers=P, batch_utterances=K)
+    config = TrainingConfig(batch_speakers=P, batch_utterances=K)
     width = 2 * D if name == "unshared" else D
     inputs = keras.Input((6,))
     dense = keras.layers.Dense(width)
     outputs, losses = objectives.objective({name: 0.5})(
-        keras.layers.UnitNormalization()(dense(inputs)), recipe, P
+        keras.layers.UnitNormalization()(dense(inputs)), config, P
     )
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.Adam(0.01), losses)
@@ -136,8 +136,8 @@ def test_every_objective_teaches(name):
 
 
 def test_weights_weigh():
-    recipe, e = Recipe(batch_speakers=P, batch_utterances=K), voices()
-    _, (whole,) = objectives.objective({"pairs": 1})(keras.Input((D,)), recipe, P)
-    _, (half,) = objectives.objective({"pairs": 0.5})(keras.Input((D,)), recipe, P)
+    config, e = TrainingConfig(batch_speakers=P, batch_utterances=K), voices()
+    _, (whole,) = objectives.objective({"pairs": 1})(keras.Input((D,)), config, P)
+    _, (half,) = objectives.objective({"pairs": 0.5})(keras.Input((D,)), config, P)
     logits = (e @ e.T).astype("float32")
     assert float(half(SPEAKERS, logits)) == pytest.approx(0.5 * float(whole(SPEAKERS, logits)), rel=1e-5)

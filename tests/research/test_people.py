@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from helpers import calibration, features, training
-from helpers.batches import Recipe, deal
+from helpers.batches import TrainingConfig, assign_folds
 from helpers.data import corpora
 from helpers.data.corpora import Corpus
 from helpers.research import people
@@ -24,7 +24,7 @@ def corpus(name, speakers, each, samples):
 
 def test_short_utterances_are_joined_within_their_speaker():
     short = corpus("voices", 3, 4, 10)
-    longer = people.joined(short, 25)
+    longer = people.lengthen(short, 25)
     assert longer.waveforms.shape == (12, 25)
     np.testing.assert_array_equal(np.bincount(longer.speakers), [4, 4, 4])
     for row, speaker in zip(longer.waveforms.astype(int), longer.speakers, strict=True):
@@ -36,7 +36,7 @@ def test_short_utterances_are_joined_within_their_speaker():
 
 
 def test_nobody_is_taken_for_another():
-    both = people.together(corpus("people", 3, 4, 10), corpus("voices", 2, 5, 10))
+    both = people.concatenate(corpus("people", 3, 4, 10), corpus("voices", 2, 5, 10))
     assert both.name == "people and synthesised speech"
     assert both.waveforms.shape == (22, 10)
     np.testing.assert_array_equal(np.bincount(both.speakers), [4, 4, 4, 5, 5])
@@ -50,13 +50,13 @@ def learnt():
         whose = np.repeat(np.arange(6), 4)
         rows = [np.convolve(rng.normal(size=9000), np.ones(2 + who), "same")[:8192] for who in whose]
         parts.append(Corpus(name, (level * np.tanh(rows)).astype(np.float32), whose, None))
-    recipe = Recipe(epochs=1, folds=2, encoders=2, batch_speakers=4, batch_utterances=2, speeds=())
-    return people.learn(*parts, recipe), people.together(*parts), recipe
+    config = TrainingConfig(epochs=1, folds=2, encoders=2, batch_speakers=4, batch_utterances=2, speeds=())
+    return people.train_on_people(*parts, config), people.concatenate(*parts), config
 
 
 def test_the_scores_are_calibrated_by_people_alone(learnt):
-    verifier, both, recipe = learnt
-    voices, fold = verifier.embed(both.waveforms), deal(both.speakers, 2, recipe.seed)
+    verifier, both, config = learnt
+    voices, fold = verifier.embed(both.waveforms), assign_folds(both.speakers, 2, config.seed)
     mine = np.arange(48) < 24
     scores, labels, *_ = training.held_out_scores(
         verifier.plda, voices, [(fold == number) & mine for number in range(2)], both.speakers
@@ -71,16 +71,16 @@ def test_the_scores_are_calibrated_by_people_alone(learnt):
 def test_every_kind_of_disturbance_is_in_the_training(monkeypatch):
     seen = {}
 
-    def train(corpus, spectrogram, recipe, progress_file, watched, ingredients):
-        seen.update(ingredients._asdict())
+    def train(corpus, spectrogram, config, checkpoint_file, show_progress, hooks):
+        seen.update(hooks._asdict())
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train", train)
     with pytest.raises(KeyboardInterrupt):
-        people.learn(corpus("people", 3, 4, 4096), corpus("voices", 2, 5, 4096), Recipe())
+        people.train_on_people(corpus("people", 3, 4, 4096), corpus("voices", 2, 5, 4096), TrainingConfig())
     noise = corpus("noise", 3, 4, 4096)
     noise = noise._replace(waveforms=RNG.normal(0, 0.1, noise.waveforms.shape).astype(np.float32))
-    copies, labels = seen["copies"](noise, noise.speakers, features.Spectrogram(), Recipe(speeds=()))
+    copies, labels = seen["copies"](noise, noise.speakers, features.Spectrogram(), TrainingConfig(speeds=()))
     np.testing.assert_array_equal(labels, np.tile(noise.speakers, 2))  # a room is no other person
     assert np.abs(copies[0] - copies[1]).max() > 0.1
     changed = seen["augment"](copies[0], np.random.default_rng(0))
@@ -100,15 +100,15 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     class Made:
         facts = {"speakers_train": 53, "corpus": "both"}  # noqa: RUF012
 
-    monkeypatch.setattr(people, "learn", lambda *arguments, **_: seen.append(arguments) or Made())
+    monkeypatch.setattr(people, "train_on_people", lambda *arguments, **_: seen.append(arguments) or Made())
     monkeypatch.setattr(people, "save_verifier", lambda verifier, path: path.touch())
     arguments = ["--data", str(tmp_path / "voices"), "--out", str(tmp_path / "out"), "--test-speakers", "2"]
     assert people.main(arguments) == 0
     assert "53 speakers of both" in capsys.readouterr().out
-    ((known, voices, recipe, progress),) = seen
+    ((known, voices, config, progress),) = seen
     assert known.waveforms.shape == (6, 40000)
     assert voices.waveforms.shape == (500, 40000)
-    assert (recipe.epochs, progress) == (20, tmp_path / "out" / "people.progress.npz")
+    assert (config.epochs, progress) == (20, tmp_path / "out" / "people.progress.npz")
     assert len(corpora.load_course(tmp_path / "out" / "corpus", 2)[1].waveforms) == 4
     assert people.main(["--data", str(tmp_path / "none"), "--out", str(tmp_path / "other")]) == 1
     assert "none does not exist" in capsys.readouterr().err

@@ -29,26 +29,26 @@ def recordings_of(*lengths):
 
 def test_voices_come_in_the_order_of_the_recordings():
     verifier = Loudness()
-    voices = embed_recordings(verifier, recordings_of(3000, 2000, 3000, 2500))
-    assert voices.tolist() == [[0, 3000], [1, 2000], [2, 3000], [3, 2500]]
+    embeddings = embed_recordings(verifier, recordings_of(3000, 2000, 3000, 2500))
+    assert embeddings.tolist() == [[0, 3000], [1, 2000], [2, 3000], [3, 2500]]
     assert verifier.lengths == [2000, 2500, 3000]  # one call a length
 
 
 def test_many_lengths_are_cut_to_few():
     verifier = Loudness()
-    voices = embed_recordings(verifier, recordings_of(15000, 16000, 16001, 23999, 24000, 50000))
-    assert voices[:, 1].tolist() == [15000, 16000, 16000, 16000, 24000, 48000]
+    embeddings = embed_recordings(verifier, recordings_of(15000, 16000, 16001, 23999, 24000, 50000))
+    assert embeddings[:, 1].tolist() == [15000, 16000, 16000, 16000, 24000, 48000]
     assert len(verifier.lengths) == 4
 
 
 def test_cards_of_the_course_and_of_a_folder():
     table = pd.DataFrame({"speaker": ["S7", "S9"], "gender": ["female", "male"], "snr": [1, 2]})
-    found = voice_index.cards_of(Recordings("a", [], np.array([0, 1]), table), "tes")
+    found = voice_index.index_rows(Recordings("a", [], np.array([0, 1]), table), "tes")
     assert found.to_dict("list") == {
         "speaker": ["tes 00", "tes 01"], "file": ["tes.pkl"] * 2, "row": [0, 1], "gender": ["female", "male"],
     }  # fmt: skip
     table = table.assign(path=["a/1.wav", "b/2.wav"])
-    found = voice_index.cards_of(Recordings("a", [], np.array([0, 1]), table), "tes")
+    found = voice_index.index_rows(Recordings("a", [], np.array([0, 1]), table), "tes")
     assert found["speaker"].tolist() == ["S7", "S9"]
     assert found["file"].tolist() == ["a/1.wav", "b/2.wav"]
 

@@ -31,18 +31,18 @@ def test_the_vote_goes_to_most_and_then_to_the_nearest():
 
 
 def test_an_utterance_does_not_name_itself():
-    assert open_set.named_by_others(MATRIX, SPEAKERS).tolist() == [0, 0, 1, 2, 2, 2]
-    assert open_set.named_by_others(MATRIX, SPEAKERS, k=5).tolist() == [1, 1, 2, 2, 1, 1]
+    assert open_set.identify_leave_one_out(MATRIX, SPEAKERS).tolist() == [0, 0, 1, 2, 2, 2]
+    assert open_set.identify_leave_one_out(MATRIX, SPEAKERS, k=5).tolist() == [1, 1, 2, 2, 1, 1]
     assert MATRIX[0, 0] == 9  # not changed
     alone = np.array([[9.0, 1], [1, 9]])
-    assert open_set.named_by_others(alone, np.array([3, 4])).tolist() == [4, 3]
+    assert open_set.identify_leave_one_out(alone, np.array([3, 4])).tolist() == [4, 3]
 
 
 def test_best_scores_with_each_speaker():
-    matrix = open_set.without_itself(MATRIX)
-    best = open_set.best_by_speaker(matrix, SPEAKERS)
+    matrix = open_set.mask_diagonal(MATRIX)
+    best = open_set.speaker_scores(matrix, SPEAKERS)
     assert best.tolist() == [[5, 2, 1], [5, 2, 1], [2, 4, 3], [2, 4, 6], [1, 6, 7], [1, 3, 7]]
-    best = open_set.best_by_speaker(matrix, SPEAKERS, k=2)
+    best = open_set.speaker_scores(matrix, SPEAKERS, k=2)
     assert best.tolist() == [
         [5, 1.5, 0.5],
         [5, 1.5, 0.5],
@@ -54,24 +54,26 @@ def test_best_scores_with_each_speaker():
 
 
 def test_strangers_meet_every_speaker_but_themselves():
-    strangers = open_set.strangers_scores(MATRIX, SPEAKERS)
+    strangers = open_set.impostor_scores(MATRIX, SPEAKERS)
     assert strangers.tolist() == [[2, 1], [2, 1], [2, 3], [2, 6], [1, 6], [1, 3]]
-    assert open_set.strangers_scores(MATRIX, SPEAKERS, k=2)[3].tolist() == [1.5, 4.5]
+    assert open_set.impostor_scores(MATRIX, SPEAKERS, k=2)[3].tolist() == [1.5, 4.5]
 
 
 def test_members_meet_all():
-    right, scores = open_set.members_answers(MATRIX, SPEAKERS)
+    right, scores = open_set.member_identifications(MATRIX, SPEAKERS)
     assert right.tolist() == [True, True, True, False, True, True]
     assert scores.tolist() == [5, 5, 4, 6, 7, 7]
-    right, scores = open_set.members_answers(MATRIX, SPEAKERS, k=2)
+    right, scores = open_set.member_identifications(MATRIX, SPEAKERS, k=2)
     assert right.tolist() == [True, True, True, False, True, True]
     assert scores.tolist() == [5, 5, 4, 4.5, 7, 7]
 
 
 def test_galleries_are_each_folds_own():
-    voices = np.arange(6)[:, None]
+    embeddings = np.arange(6)[:, None]
     held_out = [SPEAKERS == 1, SPEAKERS != 1]
-    found = open_set.held_out_galleries(lambda each, number: each + 100 * number, voices, held_out, SPEAKERS)
+    found = open_set.held_out_galleries(
+        lambda each, number: each + 100 * number, embeddings, held_out, SPEAKERS
+    )
     assert [matrix.ravel().tolist() for matrix, _ in found] == [[2, 3], [100, 101, 104, 105]]
     assert [speakers.tolist() for _, speakers in found] == [[1, 1], [0, 0, 2, 2]]
 
@@ -103,14 +105,14 @@ def test_the_chance_of_passing_is_that_of_all_draws(known):
     strangers = np.array([[1, 5, 2, 7, 3], [0, 1, 0, 2, 1], [9, 9, 9, 9, 9]])
     drawn = [list(each) for each in combinations(range(5), known)]
     expected = [np.mean([(row[each] >= 5).any() for each in drawn]) for row in strangers]
-    np.testing.assert_allclose(open_set.passing(strangers, 5, known), expected)
+    np.testing.assert_allclose(open_set.false_identification_rates(strangers, 5, known), expected)
 
 
 def test_the_interval_draws_speakers():
     speakers = np.repeat(np.arange(10), 50)
     values = speakers >= 8  # two speakers of ten are right, always
-    low, high = bootstrap.over_speakers(values, speakers)
+    low, high = bootstrap.mean_interval(values, speakers)
     assert low == 0.0
     assert high == pytest.approx(0.5, abs=0.11)
     shuffled = np.random.default_rng(0).permutation(values)
-    assert np.ptp(bootstrap.over_speakers(shuffled, speakers)) < 0.15
+    assert np.ptp(bootstrap.mean_interval(shuffled, speakers)) < 0.15

@@ -13,19 +13,23 @@ RNG = np.random.default_rng(0)
 def test_invented_voices_scatter_as_those_at_hand():
     speakers = np.repeat(np.arange(300), 8)
     centre, spread = np.array([4.0, 0, 0, 0]), np.array([0.1, 0.8, 0.4, 0.05])
-    voices = centre + np.repeat(RNG.normal(size=(300, 4)) * spread, 8, axis=0)
-    voices += 0.1 * RNG.normal(size=voices.shape)
-    voices /= np.linalg.norm(voices, axis=1, keepdims=True)
-    invented = search_benchmark.invented_voices(voices, speakers, 20_000)
+    embeddings = centre + np.repeat(RNG.normal(size=(300, 4)) * spread, 8, axis=0)
+    embeddings += 0.1 * RNG.normal(size=embeddings.shape)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    invented = search_benchmark.synthetic_embeddings(embeddings, speakers, 20_000)
     assert invented.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(invented, axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(invented.mean(axis=0), voices.mean(axis=0), atol=0.02)
-    np.testing.assert_allclose(np.cov(invented.T), np.cov(voices.T), atol=0.005)
+    np.testing.assert_allclose(invented.mean(axis=0), embeddings.mean(axis=0), atol=0.02)
+    np.testing.assert_allclose(np.cov(invented.T), np.cov(embeddings.T), atol=0.005)
     people = invented.reshape(-1, 10, 4)
     assert people.std(axis=1).mean() < invented.std(axis=0).mean() / 2  # ten voices a speaker
-    assert len(search_benchmark.invented_voices(voices, speakers, 12_345)) == 12_345
-    np.testing.assert_array_equal(invented, search_benchmark.invented_voices(voices, speakers, 20_000))
-    assert not np.array_equal(invented, search_benchmark.invented_voices(voices, speakers, 20_000, seed=1))
+    assert len(search_benchmark.synthetic_embeddings(embeddings, speakers, 12_345)) == 12_345
+    np.testing.assert_array_equal(
+        invented, search_benchmark.synthetic_embeddings(embeddings, speakers, 20_000)
+    )
+    assert not np.array_equal(
+        invented, search_benchmark.synthetic_embeddings(embeddings, speakers, 20_000, seed=1)
+    )
 
 
 def test_recall_is_the_share_found_in_any_order():
@@ -37,13 +41,13 @@ def test_recall_is_the_share_found_in_any_order():
 def test_searches_are_set_side_by_side():
     truth = np.tile(np.arange(10), (6, 1))
 
-    def search_graph(voices, k, breadth):
-        found = truth[: len(voices), :k].copy()
+    def search_graph(embeddings, k, breadth):
+        found = truth[: len(embeddings), :k].copy()
         found[:, breadth:] = 99
         return SimpleNamespace(rows=found)
 
     index = SimpleNamespace(
-        search=lambda voices, k: SimpleNamespace(rows=truth[: len(voices), :k]),
+        search=lambda embeddings, k: SimpleNamespace(rows=truth[: len(embeddings), :k]),
         search_graph=search_graph,
         places=np.zeros((500, 2), np.float32),
         graph=SimpleNamespace(save=lambda file: [file.write(b"12345") for _ in range(400)]),

@@ -10,7 +10,7 @@ import pytest
 from helpers import InputError
 from helpers.features import Spectrogram
 from helpers.metrics import cosine_scores
-from helpers.models import ScaledCosine, gru_encoder, joint_encoder
+from helpers.models import ScaledCosine, concatenate_encoders, gru_encoder
 from helpers.plda import PLDA
 from helpers.search import voice_index
 from helpers.search.plda_distance import by_cosine, by_plda
@@ -23,10 +23,10 @@ SPECTROGRAM = Spectrogram(n_fft=256, hop_length=128)
 def some_voices(speakers, each, seed=0):
     """Voices of length 1, as two encoders of 6 dimensions side by side give them, and their speakers."""
     rng = np.random.default_rng(seed)
-    voices = np.repeat(rng.normal(size=(speakers, 12)), each, axis=0)
-    voices += 0.5 * rng.normal(size=voices.shape)
-    voices /= np.linalg.norm(voices, axis=1, keepdims=True)
-    return voices.astype("float32"), np.repeat(np.arange(speakers), each)
+    embeddings = np.repeat(rng.normal(size=(speakers, 12)), each, axis=0)
+    embeddings += 0.5 * rng.normal(size=embeddings.shape)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings.astype("float32"), np.repeat(np.arange(speakers), each)
 
 
 def some_verifier(offset=-0.4, spectrogram=SPECTROGRAM):
@@ -37,9 +37,9 @@ def some_verifier(offset=-0.4, spectrogram=SPECTROGRAM):
     for number in range(2):
         encoders.append(gru_encoder(spectrograms, bands=4, units=3, dimensions=6, stride=1))
         encoders[-1].name = f"encoder_{number}"
-    voices, speakers = some_voices(5, 6)
-    plda = PLDA(2, 6).fit(voices, speakers, [speakers == 0, speakers == 1])
-    return Verifier(joint_encoder(encoders), plda, ScaledCosine(1.7, offset), spectrogram, 0.0)
+    embeddings, speakers = some_voices(5, 6)
+    plda = PLDA(2, 6).fit(embeddings, speakers, [speakers == 0, speakers == 1])
+    return Verifier(concatenate_encoders(encoders), plda, ScaledCosine(1.7, offset), spectrogram, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_removing_takes_a_bool_for_each(index, chosen):
 
 
 @pytest.mark.parametrize(
-    ("voices", "table", "said"),
+    ("embeddings", "table", "said"),
     [
         (VOICES[:, :9], cards(), r"voices \(40, 9\) and a table of 40 rows; expected 12 numbers"),
         (VOICES[:-1], cards(), r"voices \(39, 12\) and a table of 40 rows"),
@@ -175,11 +175,11 @@ def test_removing_takes_a_bool_for_each(index, chosen):
         (VOICES, cards().rename(columns={"speaker": "who"}), "columns who, file; expected one named speaker"),
     ],
 )
-def test_what_does_not_fit_is_refused(index, verifier, voices, table, said):
+def test_what_does_not_fit_is_refused(index, verifier, embeddings, table, said):
     with pytest.raises(InputError, match=said):
-        VoiceIndex(voices, table, verifier)
+        VoiceIndex(embeddings, table, verifier)
     with pytest.raises(InputError, match=said):
-        index.add(voices, table)
+        index.add(embeddings, table)
     assert len(index) == 40
 
 
@@ -214,7 +214,7 @@ def rewritten(path, **members):
 @pytest.mark.backend
 def test_an_index_comes_back_as_it_was(saved, index, verifier):
     loaded = VoiceIndex.load(saved, verifier)
-    np.testing.assert_array_equal(loaded.voices, index.voices)
+    np.testing.assert_array_equal(loaded.embeddings, index.embeddings)
     np.testing.assert_array_equal(loaded.ids, index.ids)
     pd.testing.assert_frame_equal(loaded.table, index.table)
     np.testing.assert_array_equal(loaded.search(ASKED).rows, index.search(ASKED).rows)
@@ -259,7 +259,7 @@ def test_another_format_is_refused(saved, verifier):
 
 def test_parts_of_unlike_lengths_are_refused(saved, index, verifier):
     with zipfile.ZipFile(saved) as archive:
-        table, voices = archive.read("table.csv"), archive.read("voices.npy")
+        table, embeddings = archive.read("table.csv"), archive.read("voices.npy")
     rewritten(saved, table_csv=cards(SPEAKERS[:-1]).to_csv(index=False))
     assert "has voices (40, 12) and a table of 39 rows" in refusal(saved, verifier)
     other = saved.with_name("other.zip")
@@ -270,7 +270,7 @@ def test_parts_of_unlike_lengths_are_refused(saved, index, verifier):
     rewritten(saved, table_csv=table, ids_npy=parts["ids.npy"])
     assert "has 40 voices, 30 numbers of voices and 40 linked: parts of different" in refusal(saved, verifier)
     index.connect().save(saved)
-    rewritten(saved, voices_npy=voices, graph_voyager=parts["graph.voyager"])
+    rewritten(saved, voices_npy=embeddings, graph_voyager=parts["graph.voyager"])
     assert "has 40 voices, 40 numbers of voices and 30 linked: parts of different" in refusal(saved, verifier)
 
 

@@ -72,7 +72,7 @@ SPEAKERS = np.repeat(np.arange(8), 5)
 def test_for_speakers_the_draws_are_those_of_the_bootstrap():
     trials = pairs.all_trials(SPEAKERS)
     scores = RNG.normal(trials.label)
-    sides, counts = bootstrap.sides(SPEAKERS), bootstrap.draw_speakers(SPEAKERS, 50)
+    sides, counts = bootstrap.trial_speakers(SPEAKERS), bootstrap.draw_speakers(SPEAKERS, 50)
     rates = bootstrap.errors_over_draws(scores, trials.label, *sides, counts)
     assert rates[0] == pytest.approx(metrics.equal_error(scores, trials.label)[0], abs=1e-9)
 
@@ -87,10 +87,10 @@ def test_a_word_of_two_speakers_counts_as_often_as_both_were_drawn():
     labels = np.array([1, 1, 0, 0])
     first, second = np.array([0, 0, 1, 2]), np.array([1, 0, 2, 2])
     counts = np.array([[1, 1, 1], [2, 1, 0], [0, 0, 3], [0, 2, 3]])
-    found = [weights.tolist() for weights in bootstrap.drawn_weights(labels, first, second, counts)]
+    found = [weights.tolist() for weights in bootstrap.weights_over_draws(labels, first, second, counts)]
     assert found == [[1, 1, 1, 1]]  # the others lack a kind: 0 twice leaves no different pair, and so on
     counts = np.array([[2, 3, 4]])
-    (weights,) = bootstrap.drawn_weights(labels, first, second, counts)
+    (weights,) = bootstrap.weights_over_draws(labels, first, second, counts)
     assert weights.tolist() == [6, 2, 12, 4]
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from helpers import InputError, metrics, pairs
-from helpers.batches import Recipe
+from helpers.batches import TrainingConfig
 from helpers.models import StatisticsPooling
 from helpers.systems import contrastive
 from helpers.systems.contrastive_tasks import Task
@@ -114,12 +114,12 @@ def views(count=6, frames=20, values=8):
 def test_an_embedding_depends_on_its_own_utterance_alone():
     some = views()
     encoder = contrastive.cnn_encoder(some, segments=2)
-    together = contrastive.embed(encoder, some)
+    together = contrastive.embed_views(encoder, some)
     assert together.shape == (6, 48)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(contrastive.embed(encoder, some[2:3]), together[2:3], atol=1e-5)
-    np.testing.assert_allclose(contrastive.embed(encoder, some[::-1]), together[::-1], atol=1e-5)
-    matrix = contrastive.distances_of(encoder, some)
+    np.testing.assert_allclose(contrastive.embed_views(encoder, some[2:3]), together[2:3], atol=1e-5)
+    np.testing.assert_allclose(contrastive.embed_views(encoder, some[::-1]), together[::-1], atol=1e-5)
+    matrix = contrastive.embedding_distances(encoder, some)
     np.testing.assert_allclose(matrix, cdist(together, together), atol=1e-4)
 
 
@@ -127,9 +127,9 @@ def test_views_of_unlike_lengths_are_cut_by_less_than_eight_frames():
     some = [*views(2, 21), *views(2, 16), *views(1, 9), *views(1, 5)]
     encoder = contrastive.cnn_encoder(some)
     for view, length, found in zip(
-        some, (16, 16, 16, 16, 8, 5), contrastive.embed(encoder, some), strict=True
+        some, (16, 16, 16, 16, 8, 5), contrastive.embed_views(encoder, some), strict=True
     ):
-        np.testing.assert_allclose(contrastive.embed(encoder, [view[:length]])[0], found, atol=1e-5)
+        np.testing.assert_allclose(contrastive.embed_views(encoder, [view[:length]])[0], found, atol=1e-5)
 
 
 def test_network_and_loss_survive_the_disk(tmp_path):
@@ -153,9 +153,9 @@ def toy(labels=6, each=8):
         numbers = np.repeat(np.arange(labels), count)
         return [(centres[i] + RNG.normal(size=(20, 8))).astype("float32") for i in numbers], numbers
 
-    recipe = Recipe(epochs=3, batch_speakers=labels, batch_utterances=4, crop=0.8)
+    config = TrainingConfig(epochs=3, batch_speakers=labels, batch_utterances=4, crop=0.8)
     speakers = np.tile(np.arange(3), labels), np.tile(np.arange(4), labels)
-    return Task("toy", part(each), part(3), part(4), speakers, recipe, 1)
+    return Task("toy", part(each), part(3), part(4), speakers, config, 1)
 
 
 def test_training_tells_labels_apart_and_writes_down_the_distances():
@@ -171,11 +171,11 @@ def test_training_tells_labels_apart_and_writes_down_the_distances():
     assert (np.diff(same, axis=1) >= 0).all()
     assert same[-1, 1] < different[-1, 1] / 2
     assert different[-1, 1] > 0.8  # near the margin of 1
-    matrix = contrastive.distances_of(encoder, task.test[0])
+    matrix = contrastive.embedding_distances(encoder, task.test[0])
     trials = pairs.all_trials(task.test[1])
     assert metrics.equal_error(-matrix[trials.left, trials.right], trials.label)[0] < 0.1
-    row = contrastive.word_figures(
-        (contrastive.distances_of(encoder, task.held_out[0]), task.held_out[1]),
+    row = contrastive.word_results(
+        (contrastive.embedding_distances(encoder, task.held_out[0]), task.held_out[1]),
         matrix,
         task.test[1],
         task.speakers[1],
@@ -195,7 +195,7 @@ def test_margins_that_no_distance_reaches_are_refused(margin):
 def test_the_threshold_of_words_comes_from_held_out_speakers():
     held_out = np.float32([[0, 0.2, 0.9, 1.0], [0.2, 0, 0.8, 1.1], [0.9, 0.8, 0, 0.3], [1.0, 1.1, 0.3, 0]])
     words, speakers = np.array(["a", "a", "b", "b"]), np.array([0, 1, 0, 1])
-    row = contrastive.word_figures((held_out, words), 2 * held_out, words, speakers, draws=10)
+    row = contrastive.word_results((held_out, words), 2 * held_out, words, speakers, draws=10)
     assert -0.8 < row["threshold"] < -0.3
     assert row["eer"] == 0
     assert row["roc_auc"] == 1

@@ -27,20 +27,22 @@ def recordings(speakers, each, label, samples=(3000, 3001)):
 
 def test_views_are_logarithms_of_mel_bands_or_their_cosine_transform():
     waveforms = [RNG.normal(size=n).astype(np.float32) for n in (3000, 4000)]
-    mel, mfcc = (contrastive_tasks.views_of(waveforms, feature) for feature in ("mel", "mfcc"))
+    mel, mfcc = (contrastive_tasks.compute_views(waveforms, feature) for feature in ("mel", "mfcc"))
     assert [view.shape for view in mel] == [(1 + 3000 // 256, 64), (1 + 4000 // 256, 64)]
     for ours, bands in zip(mfcc, mel, strict=True):
         np.testing.assert_allclose(ours, dct(bands, axis=1, norm="ortho")[:, :24], atol=1e-4)
-    equal = contrastive_tasks.views_of([waveforms[0]] * 2)
+    equal = contrastive_tasks.compute_views([waveforms[0]] * 2)
     np.testing.assert_array_equal(equal[1], mel[0])
     with pytest.raises(InputError, match="feature is 'chroma'; expected 'mel' or 'mfcc'"):
-        contrastive_tasks.views_of(waveforms, "chroma")
+        contrastive_tasks.compute_views(waveforms, "chroma")
 
 
 def test_words_are_stretched_and_their_mean_taken_away():
     waveforms = [RNG.normal(size=n).astype(np.float32) for n in (3000, 9000)]
     for short, view in zip(
-        contrastive_tasks.views_of(waveforms, frames=20), contrastive_tasks.views_of(waveforms), strict=True
+        contrastive_tasks.compute_views(waveforms, frames=20),
+        contrastive_tasks.compute_views(waveforms),
+        strict=True,
     ):
         assert short.shape == (20, 64)
         at = np.linspace(0, len(view) - 1, 20)
@@ -57,11 +59,11 @@ def test_speakers_held_out_are_not_learnt_from_and_speeds_make_new_ones():
     assert len(task.learn[0]) == len(task.learn[1]) == 5 * 8 * 4
     assert sorted(set(task.learn[1])) == list(range(5 * 8))
     seen = {view.tobytes() for view in task.learn[0]}
-    for speaker, view in zip(train.labels, contrastive_tasks.views_of(train.waveforms), strict=True):
+    for speaker, view in zip(train.labels, contrastive_tasks.compute_views(train.waveforms), strict=True):
         assert (view.tobytes() in seen) != (speaker in apart)
     assert not seen & {view.tobytes() for view in task.test[0]}
     assert len({len(view) for view in task.learn[0]}) == 5  # each speed has its length
-    assert task.recipe.seed == 1
+    assert task.config.seed == 1
     assert task.segments == 1
 
 
@@ -74,7 +76,7 @@ def test_words_keep_their_label_at_every_speed():
     assert set(task.speakers[1]) == {"S10", "S11", "S12"}
     assert {view.shape for view in task.test[0]} == {(contrastive_tasks.WORD_FRAMES, 64)}
     assert task.segments > 1
-    assert (task.recipe.batch_speakers, task.recipe.batch_utterances) == (6, 5)
+    assert (task.config.batch_speakers, task.config.batch_utterances) == (6, 5)
 
 
 def test_without_a_table_of_speakers_recordings_are_held_out():
@@ -87,12 +89,12 @@ def test_without_a_table_of_speakers_recordings_are_held_out():
 
 def test_coefficients_are_not_masked():
     train, test = (recordings(range(n), 6, "word") for n in (10, 3))
-    recipes = [contrastive_tasks.word_task(train, test, feature).recipe for feature in ("mel", "mfcc")]
-    assert [recipe.widest_mask for recipe in recipes] == [contrastive_tasks.WORD_RECIPE.widest_mask, 0]
+    recipes = [contrastive_tasks.word_task(train, test, feature).config for feature in ("mel", "mfcc")]
+    assert [config.widest_mask for config in recipes] == [contrastive_tasks.WORD_CONFIG.widest_mask, 0]
 
 
 def test_small_collections_get_small_batches():
     task = contrastive_tasks.speaker_task(
         recordings(range(4), 2, "speaker"), recordings(range(2), 2, "speaker")
     )
-    assert (task.recipe.batch_speakers, task.recipe.batch_utterances) == (10, 2)
+    assert (task.config.batch_speakers, task.config.batch_utterances) == (10, 2)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from helpers import InputError, quality
-from helpers.batches import Recipe
+from helpers.batches import TrainingConfig
 from helpers.features import Spectrogram
 from helpers.models import ScaledCosine, batch_model
 from helpers.systems import ge2e
@@ -98,17 +98,17 @@ def voices_of(speakers=8, each=4, frames=12, bands=10):
     return [mel.astype("float32") for mel in mels], labels
 
 
-RECIPE = Recipe(epochs=40, learning_rate=0.003, batch_speakers=8, batch_utterances=4, widest_mask=0.0)
+CONFIG = TrainingConfig(epochs=40, learning_rate=0.003, batch_speakers=8, batch_utterances=4, widest_mask=0.0)
 
 
 @pytest.mark.parametrize("contrast", [False, True])
 def test_training_pulls_a_speakers_voices_together(contrast):
     mels, labels = voices_of()
-    encoder, facts = ge2e.train(mels, labels, RECIPE, 8, contrast)
+    encoder, facts = ge2e.train(mels, labels, CONFIG, 8, contrast)
     assert facts["parameters"] == 4 * 128 * (10 + 64 + 1) + 128 * 64 + 2 * 74_240 + 2
     assert facts["loss"][-1] < 0.7 * facts["loss"][0]
     assert facts["w"] > 0
-    voices = ge2e.embed(encoder, mels, 8)
+    voices = ge2e.embed_windows(encoder, mels, 8)
     cosines, same = voices @ voices.T, labels[:, None] == labels
     assert cosines[same].mean() > cosines[~same].mean() + 0.3
 
@@ -117,7 +117,7 @@ def test_training_pulls_a_speakers_voices_together(contrast):
 def test_every_weight_learns(kind):
     mels, labels = voices_of()
     batch = np.stack([mel[:8] for mel in mels])
-    model, loss = ge2e.training_model(lstm_encoder(batch), RECIPE, contrast=True)
+    model, loss = ge2e.training_model(lstm_encoder(batch), CONFIG, contrast=True)
     model.compile(ge2e.optimiser(kind, 0.01, 10), loss)
     before = [array(weight) for weight in model.trainable_weights]
     model.fit(batch, labels, batch_size=32, shuffle=False, verbose=0)
@@ -152,7 +152,7 @@ def test_long_recordings_are_heard_window_by_window():
     starts = [0, 4, 8, 12, 14]  # the last one ends with the recording
     each = encoder.predict(np.stack([long[start : start + 8] for start in starts]), verbose=0)
     mean = each.mean(axis=0)
-    found = ge2e.embed(encoder, [long, mels[0][:8], mels[0][:5]], 8)
+    found = ge2e.embed_windows(encoder, [long, mels[0][:8], mels[0][:5]], 8)
     np.testing.assert_allclose(found[0], mean / np.linalg.norm(mean), atol=1e-5)
     repeated = np.concatenate([mels[0][:5], mels[0][:3]])
     expected = encoder.predict(np.stack([mels[0][:8], repeated]), verbose=0)
@@ -163,10 +163,10 @@ def test_silence_is_left_out():
     rng = np.random.default_rng(2)
     speech = rng.normal(0, 0.1, 16_000).astype("float32")
     pause = rng.normal(0, 1e-5, 16_000).astype("float32")
-    kept = quality.voiced(np.concatenate([pause, speech, pause, speech]))
+    kept = quality.keep_speech(np.concatenate([pause, speech, pause, speech]))
     assert 32_000 <= len(kept) < 36_000
-    np.testing.assert_allclose(np.sort(quality.voiced(speech)), np.sort(speech))
-    assert len(quality.voiced(np.zeros(5000, "float32"))) == 5000
+    np.testing.assert_allclose(np.sort(quality.keep_speech(speech)), np.sort(speech))
+    assert len(quality.keep_speech(np.zeros(5000, "float32"))) == 5000
 
 
 def test_copies_at_another_speed_are_shorter():

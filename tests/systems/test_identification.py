@@ -6,7 +6,7 @@ import pytest
 
 from helpers import InputError
 from helpers.systems import cnn, identification
-from helpers.systems.identification import Plan
+from helpers.systems.identification import IdentificationConfig
 
 RNG = np.random.default_rng(0)
 BANDS = 16
@@ -90,7 +90,7 @@ def test_the_penalty_is_part_of_the_loss():
 def step(network, pooling="attention", head="margin", width=4, **settings):
     """One step of a network with its head: variables before and after, the loss, the embeddings."""
     encoder = cnn.cnn_encoder(PICTURES, network, pooling, width, **settings)
-    both, loss = identification.with_head(encoder, head, 3)
+    both, loss = identification.add_head(encoder, head, 3)
     model = keras.Model(both.input, both.outputs[1])
     jax = keras.backend.backend() == "jax"  # the others take a single step sooner than they compile it
     model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=jax, run_eagerly=not jax)
@@ -158,9 +158,9 @@ def test_what_does_not_exist_is_refused():
     with pytest.raises(InputError, match="width is 0"):
         cnn.cnn_encoder(PICTURES, width=0)
     with pytest.raises(InputError, match="head is 'arc'; expected one of softmax, margin"):
-        Plan(head="arc")
+        IdentificationConfig(head="arc")
     with pytest.raises(InputError, match="epochs is 0"):
-        Plan(epochs=0)
+        IdentificationConfig(epochs=0)
 
 
 # ---- windows and the split ---------------------------------------------------------------------------------
@@ -168,17 +168,17 @@ def test_what_does_not_exist_is_refused():
 
 def test_windows_cover_an_utterance_and_nothing_else():
     whole = np.arange(25, dtype="float32")[:, None]
-    found = identification.windows(whole, 10)[:, :, 0]
+    found = identification.sliding_windows(whole, 10)[:, :, 0]
     assert found.shape == (4, 10)
     assert set(found.ravel()) == set(range(25))
     assert (np.diff(found, axis=1) == 1).all()
     assert np.diff(found[:, 0]).max() <= 5
-    np.testing.assert_array_equal(identification.windows(whole, 25)[:, :, 0], whole.T)
+    np.testing.assert_array_equal(identification.sliding_windows(whole, 25)[:, :, 0], whole.T)
 
 
 def test_a_short_utterance_is_repeated_and_not_padded():
     whole = np.arange(1, 5, dtype="float32")[:, None]
-    found = identification.windows(whole, 10)
+    found = identification.sliding_windows(whole, 10)
     assert found.shape[1:] == (10, 1)
     np.testing.assert_array_equal(found[0, :, 0], [1, 2, 3, 4, 1, 2, 3, 4, 1, 2])
     crops = identification.random_windows([whole], 10, 0, np.random.default_rng(0))
@@ -187,13 +187,13 @@ def test_a_short_utterance_is_repeated_and_not_padded():
 
 def test_kept_utterances():
     speakers = np.repeat([3, 5, 9], [12, 12, 14])
-    mask = identification.choose_kept(speakers, 9, seed=0)
+    mask = identification.split_utterances(speakers, 9, seed=0)
     assert [mask[speakers == name].sum() for name in (3, 5, 9)] == [9, 9, 9]
-    np.testing.assert_array_equal(mask, identification.choose_kept(speakers, 9, seed=0))
-    assert (mask != identification.choose_kept(speakers, 9, seed=1)).any()
+    np.testing.assert_array_equal(mask, identification.split_utterances(speakers, 9, seed=0))
+    assert (mask != identification.split_utterances(speakers, 9, seed=1)).any()
     for kept in (0, 12):
         with pytest.raises(InputError, match=f"{kept} utterances .* a speaker has 12"):
-            identification.choose_kept(speakers, kept)
+            identification.split_utterances(speakers, kept)
 
 
 # ---- who is named ------------------------------------------------------------------------------------------
@@ -231,19 +231,21 @@ def tones(seed=0):
 @backend
 def test_it_learns_is_saved_and_loaded(tmp_path):
     waveforms, speakers = tones()
-    plan = Plan("vgg", width=4, epochs=6, window=0.5, batch=12, speeds=(0.9,))
-    identifier, losses = identification.learn(waveforms, speakers, plan)
+    config = IdentificationConfig("vgg", width=4, epochs=6, window=0.5, batch=12, speeds=(0.9,))
+    identifier, losses = identification.train_identifier(waveforms, speakers, config)
     assert losses[-1] < losses[0]
     assert identifier.names == [10, 20, 30]
     assert identifier.network.outputs[1].shape[1] == 6  # the copies are speakers of their own
-    voices, logits = identifier.listen(tones(1)[0])
+    voices, logits = identifier.predict_utterances(tones(1)[0])
     assert logits.shape == (12, 3)
     np.testing.assert_allclose(np.linalg.norm(voices, axis=1), 1, atol=1e-5)
     assert identification.top_k(logits, np.repeat([0, 1, 2], 4)) == 1
 
     identification.save_identifier(identifier, tmp_path / "it.keras")
     loaded = identification.load_identifier(tmp_path / "it.keras")
-    for ours, theirs in zip(loaded.listen(waveforms), identifier.listen(waveforms), strict=True):
+    for ours, theirs in zip(
+        loaded.predict_utterances(waveforms), identifier.predict_utterances(waveforms), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
     assert (loaded.names, loaded.frames, loaded.spectrogram) == (
         identifier.names,
@@ -258,11 +260,11 @@ def test_an_utterance_is_scored_by_the_mean_of_its_windows():
     """Utterances of unlike length in one call, each as if it were alone."""
     waveforms, banks = tones()[0], identification.FILTER_BANKS
     encoder = cnn.cnn_encoder([banks(waveform)[0] for waveform in waveforms], "vgg", width=2)
-    network, _ = identification.with_head(encoder, "softmax", 3)
+    network, _ = identification.add_head(encoder, "softmax", 3)
     identifier = identification.Identifier(network, banks, 20, ["a", "b", "c"])
-    voices, logits = identifier.listen(waveforms[:3])
+    voices, logits = identifier.predict_utterances(waveforms[:3])
     for waveform, voice, logit in zip(waveforms, voices, logits, strict=False):
-        parts = identification.windows(identifier.spectrogram(waveform)[0], identifier.frames)
+        parts = identification.sliding_windows(identifier.spectrogram(waveform)[0], identifier.frames)
         assert len(parts) > 1
         each, theirs = identifier.network.predict(parts, verbose=0)
         mean = each.mean(axis=0)

@@ -18,7 +18,7 @@ TRAINING, TEST = voices(12, 6), voices(8, 7, 5120, seed=1)
 
 @pytest.fixture(scope="module")
 def fitted():
-    return mfcc_lda.Floor().fit(TRAINING)
+    return mfcc_lda.MfccLda().fit(TRAINING)
 
 
 def test_statistics_are_those_of_a_loop_over_frames():
@@ -41,26 +41,28 @@ def test_statistics_are_those_of_a_loop_over_frames():
         delta = np.array([ramp @ ends[i : i + 9] / (ramp @ ramp) for i in range(len(mfcc))])
         both = np.concatenate([mfcc, delta], axis=1)
         expected.append(np.concatenate([both.mean(axis=0), both.std(axis=0)]))
-    found = mfcc_lda.statistics(waves)
+    found = mfcc_lda.mfcc_statistics(waves)
     assert found.shape == (len(waves), 80)
     assert np.allclose(found, expected, atol=2e-3)
 
 
 def test_statistics_do_not_depend_on_the_company(monkeypatch):
-    alone = [mfcc_lda.statistics(wave[None])[0] for wave in TRAINING.waveforms[:5]]
+    alone = [mfcc_lda.mfcc_statistics(wave[None])[0] for wave in TRAINING.waveforms[:5]]
     monkeypatch.setattr(mfcc_lda.features, "BATCH", 2)
-    assert np.allclose(mfcc_lda.statistics(TRAINING.waveforms[:5]), alone, atol=1e-4)
+    assert np.allclose(mfcc_lda.mfcc_statistics(TRAINING.waveforms[:5]), alone, atol=1e-4)
 
 
 def test_the_level_moves_one_value():
     """The mean of the first coefficient, by the gain in decibels times the root of the number of bands."""
-    moved = mfcc_lda.statistics(0.25 * TRAINING.waveforms[:4]) - mfcc_lda.statistics(TRAINING.waveforms[:4])
+    moved = mfcc_lda.mfcc_statistics(0.25 * TRAINING.waveforms[:4]) - mfcc_lda.mfcc_statistics(
+        TRAINING.waveforms[:4]
+    )
     assert np.allclose(moved[:, 0], 20 * np.log10(0.25) * np.sqrt(40), atol=1e-3)
     assert np.allclose(moved[:, 1:], 0, atol=1e-3)
 
 
 def test_the_shortest_utterances_will_do():
-    assert np.isfinite(mfcc_lda.statistics(TRAINING.waveforms[:2, :1024])).all()
+    assert np.isfinite(mfcc_lda.mfcc_statistics(TRAINING.waveforms[:2, :1024])).all()
 
 
 def test_lda_finds_the_direction_that_tells_two_classes_apart():
@@ -80,7 +82,7 @@ def test_lda_finds_the_direction_that_tells_two_classes_apart():
 
 
 def test_scales_are_taken_out():
-    values, speakers = mfcc_lda.statistics(TRAINING.waveforms), TRAINING.speakers
+    values, speakers = mfcc_lda.mfcc_statistics(TRAINING.waveforms), TRAINING.speakers
     scales = np.geomspace(0.01, 100, 80)
     one, other = (mfcc_lda.discriminants(v, speakers).transform(v) for v in (values, values * scales + 5))
     assert one.shape == (72, 11)
@@ -130,7 +132,7 @@ def test_the_threshold_is_where_unheard_training_speakers_have_equal_errors(monk
 
     monkeypatch.setattr(mfcc_lda, "discriminants", watch)
     monkeypatch.setattr(metrics, "cosine_scores", lambda x: scored.append(cosine_scores(x)) or scored[-1])
-    threshold = mfcc_lda.Floor().fit(corpus).threshold
+    threshold = mfcc_lda.MfccLda().fit(corpus).threshold
     everyone = set(range(12))
     assert learnt[-1] == everyone
     unheard = [everyone - some for some in learnt[:-1]]
@@ -157,18 +159,18 @@ def test_the_threshold_uses_no_test_data(monkeypatch, tmp_path):
 
 
 def test_the_seed_deals_the_folds(fitted):
-    assert mfcc_lda.Floor().fit(TRAINING, seed=1).threshold != fitted.threshold
+    assert mfcc_lda.MfccLda().fit(TRAINING, seed=1).threshold != fitted.threshold
 
 
 def test_too_few_speakers_are_refused_and_four_will_do():
     with pytest.raises(InputError, match="3 speakers; expected at least 4"):
-        mfcc_lda.Floor().fit(voices(3, 4))
-    assert -1 <= mfcc_lda.Floor().fit(voices(4, 4)).threshold <= 1
+        mfcc_lda.MfccLda().fit(voices(3, 4))
+    assert -1 <= mfcc_lda.MfccLda().fit(voices(4, 4)).threshold <= 1
 
 
 def test_parameters_are_the_numbers_that_embedding_uses(fitted):
     scaler, lda = fitted.projection[0], fitted.projection[-1]
-    used = fitted.projection.transform(mfcc_lda.statistics(TEST.waveforms)).shape[1] * 80
+    used = fitted.projection.transform(mfcc_lda.mfcc_statistics(TEST.waveforms)).shape[1] * 80
     assert fitted.parameters == scaler.mean_.size + scaler.scale_.size + used == 80 + 80 + 80 * 11
     assert lda.n_components == 11
 

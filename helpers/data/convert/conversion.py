@@ -30,19 +30,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import PROJECT, SAMPLE_RATE, InputError, shown
+from helpers import PROJECT, SAMPLE_RATE, InputError, describe_value
 from helpers.data.convert.layouts import list_corpus
-from helpers.data.convert.sampling import SPEEDS, Drawing, Settings
-from helpers.data.convert.workers import Journal, pool_of
+from helpers.data.convert.sampling import SPEEDS, ConversionSettings, CorpusConversion
+from helpers.data.convert.workers import Journal, worker_pool
 from helpers.features import Spectrogram, features_name
-from helpers.files import replacing_folder
-from helpers.notebook import watched
+from helpers.files import atomic_folder
+from helpers.notebook import is_interactive
 
 VERSION = 2  # raise it with any change of what is written: earlier conversions are made anew
 LARGEST_PICKLE = 2**30  # bytes
 
 
-def convert(folder, out, settings=None, layout="", name="", workers=0, watched=None):
+def convert(folder, out, settings=None, layout="", name="", workers=0, show_progress=None):
     """Convert a corpus; see the top of this file.
 
     Parameters
@@ -58,7 +58,7 @@ def convert(folder, out, settings=None, layout="", name="", workers=0, watched=N
         What results are labelled with; by default the corpus's folder.
     workers : int
         Processes; 0: as many as there are processors.
-    watched : bool, optional
+    show_progress : bool, optional
         Show progress bars; by default when stderr is a terminal.
 
     Returns
@@ -72,7 +72,7 @@ def convert(folder, out, settings=None, layout="", name="", workers=0, watched=N
         When the corpus cannot be listed or has too few speakers with enough usable recordings, `out` holds
         something else or cannot be written, or another conversion is writing it.
     """
-    settings, out = settings or Settings(), Path(out).resolve()
+    settings, out = settings or ConversionSettings(), Path(out).resolve()
     listing = list_corpus(folder, layout, settings.microphone)
     facts = {"name": name or listing.name, "synthesised": False, "layout": listing.layout}
     facts |= {"settings": asdict(settings), "version": VERSION}
@@ -86,23 +86,23 @@ def convert(folder, out, settings=None, layout="", name="", workers=0, watched=N
             for path in work.iterdir():
                 if path.is_dir() or not (journal.done or path.name == "journal.jsonl"):
                     shutil.rmtree(path) if path.is_dir() else path.unlink()
-            with pool_of(workers or _processors()) as pool:
-                drawn = Drawing(listing, settings, work, journal, pool, watched)
+            with worker_pool(workers or _processors()) as pool:
+                drawn = CorpusConversion(listing, settings, work, journal, pool, show_progress)
                 numbers = {"tes": drawn.part("tes"), "trs": drawn.part("trs")}
             names = _write(work, listing, settings, numbers, drawn.left_out(numbers), facts)
-            with replacing_folder(out, sum((work / each).stat().st_size for each in names) >> 20) as new:
+            with atomic_folder(out, sum((work / each).stat().st_size for each in names) >> 20) as new:
                 for each in names:
                     (work / each).rename(new / each)
             shutil.rmtree(work)
     except OSError as error:
         raise InputError(
-            f"{shown(out)} could not be written ({error.strerror or error}); expected a writable folder with "
-            "space left; what was converted is kept"
+            f"{describe_value(out)} could not be written ({error.strerror or error}); expected a writable "
+            "folder with space left; what was converted is kept"
         ) from error
     return out
 
 
-def converted(folder):
+def project_conversion(folder):
     """The project's own conversion of a corpus, made when it is missing or out of date.
 
     Returns
@@ -118,7 +118,9 @@ def converted(folder):
     folder = Path(folder).resolve()
     place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
     return convert(
-        folder, PROJECT / "data" / "converted" / f"{folder.stem}-{place}", watched=watched() or None
+        folder,
+        PROJECT / "data" / "converted" / f"{folder.stem}-{place}",
+        show_progress=is_interactive() or None,
     )
 
 
@@ -164,7 +166,8 @@ def _is_finished(out, conversion):
         found, sizes = facts["conversion"], facts["bytes"]
     except (OSError, ValueError, LookupError, TypeError):
         raise InputError(
-            f"{shown(out)} holds something else; expected a new or empty folder, or an earlier conversion"
+            f"{describe_value(out)} holds something else; expected a new or empty folder, or an earlier "
+            "conversion"
         ) from None
     whole = all(
         (out / name).is_file() and (out / name).stat().st_size == size for name, size in sizes.items()
@@ -182,7 +185,7 @@ def _held(work):
         yield
     except BlockingIOError:
         raise InputError(
-            f"{shown(work)} is being written by another conversion; expected one at a time"
+            f"{describe_value(work)} is being written by another conversion; expected one at a time"
         ) from None
     finally:
         os.close(handle)

@@ -47,7 +47,7 @@ class Remote(NamedTuple):
 
 
 @contextmanager
-def workplace(folder):
+def download_folder(folder):
     """Hold a folder for one process, and yield its subfolder ``unfinished`` for what is not ready.
 
     What an earlier, killed process has left there is removed, but for the parts of files.
@@ -100,7 +100,7 @@ def fetch(remote, folder, unfinished, address, timeout=TIMEOUT, pause=PAUSE):
     folder : path
         Where the file is put when it is whole.
     unfinished : path
-        Where it grows, see `workplace`; on the same disk.
+        Where it grows, see `download_folder`; on the same disk.
     address : str
         What comes before the file's name, slash included.
     timeout, pause : float
@@ -117,7 +117,7 @@ def fetch(remote, folder, unfinished, address, timeout=TIMEOUT, pause=PAUSE):
         again and again; and when the disk is full. All but a wrong file leave what has arrived.
     """
     path, url = Path(folder) / remote.name, address + remote.name
-    if holds(path, remote):
+    if is_whole(path, remote):
         return path
     part = unfinished / f"{remote.name}.part"
     transfer = partial(_transfer, part=part, size=remote.size, timeout=timeout, pause=pause)
@@ -134,17 +134,18 @@ def fetch(remote, folder, unfinished, address, timeout=TIMEOUT, pause=PAUSE):
     except OSError as error:
         raise InputError(
             f"{part} could not be written ({error.strerror or error}); expected a writable folder with "
-            f"{_size(remote.size - arrived(part))} of space left; {_kept(part)}: make room and run it again"
+            f"{_size(remote.size - bytes_arrived(part))} of space left; {_kept(part)}: make room and run it "
+            "again"
         ) from error
     return path
 
 
-def holds(path, remote):
+def is_whole(path, remote):
     """Whether a file is there, and is the one on the server by its checksum."""
     return path.is_file() and path.stat().st_size == remote.size and pooch.file_hash(path) == remote.sha256
 
 
-def arrived(part):
+def bytes_arrived(part):
     """Bytes of a file that are there; 0 when there are none."""
     return part.stat().st_size if part.exists() else 0
 
@@ -157,12 +158,12 @@ def _transfer(url, output, _pooch, *, part, size, timeout, pause):
     failures = 0
     shown = {"desc": part.stem, "unit": "B", "unit_scale": True, "leave": False}
     # disable=None: the bar is for a person, not for a file.
-    with tqdm(total=size, initial=arrived(part), disable=None, **shown) as bar:
-        while (have := arrived(part)) != size:
+    with tqdm(total=size, initial=bytes_arrived(part), disable=None, **shown) as bar:
+        while (have := bytes_arrived(part)) != size:
             try:
                 _receive(url, part, have, size, timeout, bar)
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                failures = 1 if arrived(part) - have >= ENOUGH else failures + 1
+                failures = 1 if bytes_arrived(part) - have >= ENOUGH else failures + 1
                 if failures == TRIES:
                     raise InputError(
                         f"{url}: {_cause(error)}, {TRIES} times in a row; {_kept(part)}: "
@@ -194,9 +195,9 @@ def _receive(url, part, have, size, timeout, bar):
         if total.isdecimal() and int(total) != size:
             _refuse(response.url, part, int(total), size)
         _write(response, part, resumed, size, bar)
-    if not resumed and arrived(part) != size:  # the answer was complete, and of another size
-        _refuse(response.url, part, arrived(part), size)
-    if arrived(part) == have:
+    if not resumed and bytes_arrived(part) != size:  # the answer was complete, and of another size
+        _refuse(response.url, part, bytes_arrived(part), size)
+    if bytes_arrived(part) == have:
         raise requests.HTTPError("the server sends nothing")
 
 
@@ -233,7 +234,11 @@ def _cause(error):
 
 
 def _kept(part):
-    return f"{_size(arrived(part))} have arrived and are kept" if arrived(part) else "nothing has arrived"
+    return (
+        f"{_size(bytes_arrived(part))} have arrived and are kept"
+        if bytes_arrived(part)
+        else "nothing has arrived"
+    )
 
 
 def _size(count):

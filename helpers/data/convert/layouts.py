@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from helpers import InputError, first_line, shown
+from helpers import InputError, describe_value, first_line
 from helpers.data.audio import SUFFIXES
 
 
@@ -125,7 +125,7 @@ def list_corpus(folder, layout="", microphone="mic1"):
     folder = Path(folder)
     expected = "expected " + "; ".join(f"{each.name} ({each.example})" for each in LAYOUTS)
     if layout not in ("", *BY_NAME):
-        raise InputError(f"there is no layout {shown(layout)}; {expected}")
+        raise InputError(f"there is no layout {describe_value(layout)}; {expected}")
     csv = folder / "utterances.csv" if folder.is_dir() else folder
     if csv.is_file() and layout in ("", "table"):
         found, base, failed = BY_NAME["table"], csv.parent, []
@@ -134,13 +134,15 @@ def list_corpus(folder, layout="", microphone="mic1"):
         about = [path for path in (base / "speakers.csv",) if path.is_file()]
     else:
         if not folder.is_dir():
-            raise InputError(f"{shown(folder)} does not exist; {expected}")
+            raise InputError(f"{describe_value(folder)} does not exist; {expected}")
         base, (files, about, failed) = folder, _walk(folder)
         found = BY_NAME[layout] if layout else _recognise(folder, list(files))
         listed = _matched(found, folder, files, failed) if found else []
         if not listed:
             wanted = f"in the layout {layout}" if layout else "in a layout that is known"
-            raise InputError(f"{shown(folder)} holds {len(files)} recordings, none {wanted}; {expected}")
+            raise InputError(
+                f"{describe_value(folder)} holds {len(files)} recordings, none {wanted}; {expected}"
+            )
         listed = pd.DataFrame(listed)
     listed = _about_speakers(listed, found, about)
     listed = _one_of_each(listed, found, microphone, failed)
@@ -309,7 +311,7 @@ def _one_of_each(listed, layout, microphone, failed):
         if others.all():
             there = ", ".join(sorted(set(listed["microphone"])))
             raise InputError(
-                f"there is no recording by microphone {shown(microphone)}; expected one of {there}"
+                f"there is no recording by microphone {describe_value(microphone)}; expected one of {there}"
             )
         reasons = "recorded by " + listed["microphone"][others] + f", where {microphone} is used"
         failed += zip(listed["path"][others], reasons, strict=True)

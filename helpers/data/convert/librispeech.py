@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from helpers import PROJECT, InputError, first_line
 from helpers.data.convert import conversion
-from helpers.data.convert.download import Remote, arrived, fetch, holds, workplace
+from helpers.data.convert.download import Remote, bytes_arrived, download_folder, fetch, is_whole
 
 NAME = "LibriSpeech (dev-clean and test-clean)"
 HOME = "https://www.openslr.org/resources/12/"
@@ -78,8 +78,8 @@ def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOT
     if not re.match(r"https?://[^/]", mirror):
         raise InputError(f"{mirror} is no address of a mirror; expected one such as {HOME}")
     print(ABOUT, flush=True)
-    with workplace(archives) as unfinished:
-        lacking = [remote for remote in remotes if not holds(archives / remote.name, remote)]
+    with download_folder(archives) as unfinished:
+        lacking = [remote for remote in remotes if not is_whole(archives / remote.name, remote)]
         check_space(lacking, remotes, unfinished)
         for remote in lacking:
             print(f"{remote.name}, {remote.size / 1e6:,.0f} MB, from {mirror}", flush=True)
@@ -127,7 +127,8 @@ def check_space(lacking, remotes, unfinished):
     InputError
     """
     download = sum(
-        remote.size - min(arrived(unfinished / f"{remote.name}.part"), remote.size) for remote in lacking
+        remote.size - min(bytes_arrived(unfinished / f"{remote.name}.part"), remote.size)
+        for remote in lacking
     )
     unpacked = UNPACKED * sum(remote.size for remote in remotes) + CONVERTED
     free = shutil.disk_usage(unfinished).free

@@ -13,12 +13,12 @@ from tqdm.auto import tqdm
 
 from helpers import InputError
 from helpers.augmentation import at_speed
-from helpers.batches import Recipe
-from helpers.data.convert.workers import GrowingArray, Task, kind_of
+from helpers.batches import TrainingConfig
+from helpers.data.convert.workers import GrowingArray, Task, feature_suffix
 from helpers.data.corpora import SAMPLES
 from helpers.features import Spectrogram, features_name
 
-KINDS = ("female", "male", "")  # the last: not known
+GENDERS = ("female", "male", "")  # the last: not known
 
 
 def order_recordings(rows, seed):
@@ -44,7 +44,7 @@ def order_recordings(rows, seed):
     return rows.assign(turn=turn).sort_values(["shared", "turn"], kind="stable").index.tolist()
 
 
-def even_shares(count, available):
+def balanced_shares(count, available):
     """How many of each gender: as equal as can be, the unknown only when the known do not suffice.
 
     Parameters
@@ -64,7 +64,7 @@ def even_shares(count, available):
     return {"female": women, "male": men, "": unknown}
 
 
-class Draw:
+class SpeakerDraw:
     """Speakers drawn in turn, of both genders as evenly as can be.
 
     Speakers of the corpus's own test part are never learnt from, and test before others do.
@@ -80,17 +80,17 @@ class Draw:
         order = np.random.default_rng([seed, 0]).permutation(len(speakers))
         speakers = speakers.sort_index().iloc[order]
         self.own, self.others = (
-            {gender: deque(speakers.index[(speakers["gender"] == gender) & mask]) for gender in KINDS}
+            {gender: deque(speakers.index[(speakers["gender"] == gender) & mask]) for gender in GENDERS}
             for mask in (speakers["tests"], ~speakers["tests"])
         )
 
     def shares(self, count, testing, of_others=1.0):
         """How many speakers of each gender make `count`, with this share of those who may learn too."""
         there = {
-            kind: len(self.own[kind]) * testing + int(len(self.others[kind]) * of_others) for kind in KINDS
+            kind: len(self.own[kind]) * testing + int(len(self.others[kind]) * of_others) for kind in GENDERS
         }
-        shares = even_shares(count, there)
-        shares[max(KINDS, key=lambda kind: len(self.others[kind]))] += count - sum(shares.values())
+        shares = balanced_shares(count, there)
+        shares[max(GENDERS, key=lambda kind: len(self.others[kind]))] += count - sum(shares.values())
         return shares
 
     def take(self, shares, testing):
@@ -107,10 +107,10 @@ class Draw:
         list
             Of speakers, the genders in turn.
         """
-        drawn = {kind: [] for kind in KINDS}
+        drawn = {kind: [] for kind in GENDERS}
         for kind, count in shares.items():
             for _ in range(count):
-                rest = sorted(KINDS[:2], key=lambda each: -len(self.others[each]))
+                rest = sorted(GENDERS[:2], key=lambda each: -len(self.others[each]))
                 for other in (kind, *rest, ""):
                     queue = self.own[other] if testing and self.own[other] else self.others[other]
                     if queue:
@@ -120,11 +120,11 @@ class Draw:
         return [speaker for turn in turns for speaker in turn if speaker is not None]
 
 
-SPEEDS = {"trs": (1, *Recipe().speeds), "tes": (1,)}  # of what is stored as features
+SPEEDS = {"trs": (1, *TrainingConfig().speeds), "tes": (1,)}  # of what is stored as features
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConversionSettings:
     """What a conversion makes of a corpus.
 
     Parameters
@@ -139,7 +139,7 @@ class Settings:
         more; `train_speakers` and `utterances` do not count, and genders are as they come.
     features : bool
         Store spectrograms too, with `features.Spectrogram`'s own settings; of the training file also those of
-        the copies at other speeds that a training with `batches.Recipe`'s own settings learns from.
+        the copies at other speeds that a training with `batches.TrainingConfig`'s own settings learns from.
     npy : bool
         Write ``.npy`` files however small.
     microphone : str
@@ -181,12 +181,12 @@ class Settings:
         return 2 if self.everything else self.utterances
 
 
-class Drawing:
+class CorpusConversion:
     """Speakers drawn and their recordings converted, part by part."""
 
-    def __init__(self, listing, settings, work, journal, pool, watched):
+    def __init__(self, listing, settings, work, journal, pool, show_progress):
         self.listing, self.settings, self.work = listing, settings, work
-        self.journal, self.pool, self.watched = journal, pool, watched
+        self.journal, self.pool, self.show_progress = journal, pool, show_progress
         self.groups = listing.table.groupby("speaker")
         self.speakers = pd.DataFrame(
             {
@@ -195,7 +195,7 @@ class Drawing:
                 "recordings": self.groups.size(),
             }
         )
-        self.draw = Draw(self.speakers[self.speakers["recordings"] >= settings.fewest], settings.seed)
+        self.draw = SpeakerDraw(self.speakers[self.speakers["recordings"] >= settings.fewest], settings.seed)
 
     def part(self, part):
         """Convert the speakers of one part: the numbers of their recordings, and the first sample of each."""
@@ -208,13 +208,13 @@ class Drawing:
             spectrogram, row = Spectrogram(), at_speed(np.zeros((1, samples)), speed)
             shape = (spectrogram.frames(row.shape[1]), spectrogram.bins)
             file = self.work / features_name(part, speed)
-            arrays[kind_of(speed)] = GrowingArray(file, shape, rows)
+            arrays[feature_suffix(speed)] = GrowingArray(file, shape, rows)
         count, shares = self._shares(part)
         with tqdm(
             total=count,
             desc=f"{part}: speakers",
             unit="speaker",
-            disable=None if self.watched is None else not self.watched,
+            disable=None if self.show_progress is None else not self.show_progress,
         ) as bar:
             while drawn := self.draw.take(shares, part == "tes"):
                 shares = dict.fromkeys(shares, 0)

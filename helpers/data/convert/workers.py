@@ -22,7 +22,7 @@ import numpy as np
 from helpers import SHORTEST, InputError
 from helpers.augmentation import at_speed
 from helpers.data.audio import decode, excerpt
-from helpers.data.corpora import faults
+from helpers.data.corpora import find_faults
 from helpers.features import Spectrogram
 
 LONGEST = 60  # seconds of a recording that are looked at
@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
     left_out: list
 
 
-def kind_of(speed):
+def feature_suffix(speed):
     """Ending of the file that holds the features of rows at a speed."""
     return f"features-{speed:g}"
 
@@ -68,7 +68,7 @@ def convert_speaker(task):
     with ExitStack() as opened:
         waves, *features = (
             opened.enter_context(open(f"{task.spool}.{kind}", "wb"))
-            for kind in ("waves", *map(kind_of, task.speeds))
+            for kind in ("waves", *map(feature_suffix, task.speeds))
         )
         for number, path in task.files:
             if _stopped.is_set() or (task.wanted and len(rows) == task.wanted):
@@ -89,17 +89,17 @@ def _row(path, samples):
     waveform = decode(path, LONGEST)
     if len(waveform) < SHORTEST:
         raise InputError(f"too short: {len(waveform)} samples; expected {SHORTEST} or more")
-    for bad, what in faults(waveform[None]):
+    for bad, what in find_faults(waveform[None]):
         if bad.any():
             raise InputError(what)
     row, start = excerpt(waveform, samples)
-    for bad, what in faults(row[None]):
+    for bad, what in find_faults(row[None]):
         if bad.any():
             raise InputError(what)
     return row, start
 
 
-def _begin(stopped):
+def _start_worker(stopped):
     """A worker's first act: Ctrl-C is its parent's to deal with, and it does not outlive its parent."""
     global _stopped
     _stopped = stopped
@@ -109,7 +109,7 @@ def _begin(stopped):
 
 
 @contextmanager
-def _deaf_to_ctrl_c():
+def _ignoring_interrupts():
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may say what a signal does
         return
@@ -121,7 +121,7 @@ def _deaf_to_ctrl_c():
 
 
 @contextmanager
-def pool_of(workers):
+def worker_pool(workers):
     """A function that runs tasks in so many processes, and yields each with its outcome, in their order.
 
     Raises
@@ -135,7 +135,7 @@ def pool_of(workers):
     # Processes forked from one that runs TensorFlow or Jupyter can hang: they are started afresh.
     context = multiprocessing.get_context("spawn")
     stopped = context.Event()
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(stopped,))
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(stopped,))
 
     def run(tasks):
         waiting = deque()
@@ -148,7 +148,9 @@ def pool_of(workers):
             yield task, future.result()
 
     try:
-        with _deaf_to_ctrl_c():  # the workers inherit it, and need it before they can see to it themselves
+        with (
+            _ignoring_interrupts()
+        ):  # the workers inherit it, and need it before they can see to it themselves
             for _ in range(workers):
                 pool.submit(os.getpid)
         yield run

@@ -22,7 +22,7 @@ from helpers.convert import main
 from helpers.data import audio, course
 from helpers.data.convert import conversion, workers
 from helpers.data.convert.layouts import list_corpus
-from helpers.data.convert.sampling import Settings
+from helpers.data.convert.sampling import ConversionSettings
 from helpers.data.corpora import load_course, load_utterances
 from helpers.features import Spectrogram, load_features
 
@@ -234,7 +234,7 @@ def test_processes_side_by_side_write_the_same(tmp_path, voices):
 
 def with_workers_killed(tmp_path):
     task = workers.Task("s", [], 2, 2000, (), str(tmp_path / "spool"))
-    with workers.pool_of(2) as run:
+    with workers.worker_pool(2) as run:
         for child in multiprocessing.active_children():
             child.kill()
         return list(run([task] * 3))
@@ -299,7 +299,7 @@ def test_damaged_arrays_are_refused(tmp_path):
 
 def test_the_data_of_a_notebook_may_be_a_corpus(tmp_path, voices, monkeypatch):
     monkeypatch.setattr(conversion, "PROJECT", tmp_path)
-    monkeypatch.setattr(conversion, "Settings", partial(Settings, 2, 2, 2))
+    monkeypatch.setattr(conversion, "ConversionSettings", partial(ConversionSettings, 2, 2, 2))
     monkeypatch.setattr(conversion, "_processors", lambda: 1)
     folder = course.course_folder(voices)
     assert folder.parent == tmp_path / "data" / "converted"
@@ -318,7 +318,7 @@ def test_the_data_of_a_notebook_may_be_a_corpus(tmp_path, voices, monkeypatch):
 
 def test_the_data_of_a_notebook_may_be_a_table(tmp_path, voices, monkeypatch):
     monkeypatch.setattr(conversion, "PROJECT", tmp_path)
-    monkeypatch.setattr(conversion, "Settings", partial(Settings, 2, 2, 2))
+    monkeypatch.setattr(conversion, "ConversionSettings", partial(ConversionSettings, 2, 2, 2))
     monkeypatch.setattr(conversion, "_processors", lambda: 1)
     shutil.copytree(voices, tmp_path / "voices")
     paths = sorted(path.relative_to(tmp_path) for path in (tmp_path / "voices").rglob("*.wav"))

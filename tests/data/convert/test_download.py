@@ -15,7 +15,7 @@ from faulty_server import serving
 
 from helpers import PROJECT, InputError
 from helpers.data.convert import download
-from helpers.data.convert.download import CHUNK, Remote, fetch, workplace
+from helpers.data.convert.download import CHUNK, Remote, download_folder, fetch
 
 CONTENT = np.random.default_rng(0).bytes(400_000)
 REMOTE = Remote("some.tar.gz", len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
@@ -29,7 +29,7 @@ def server():
 
 
 def get(folder, address, timeout=5):
-    with workplace(folder) as unfinished:
+    with download_folder(folder) as unfinished:
         return fetch(REMOTE, folder, unfinished, address, timeout, pause=0.01)
 
 
@@ -287,7 +287,7 @@ def test_a_killed_process_is_taken_up(tmp_path, server):
     server.faults = ["hang"]
     code = (
         "import sys; from helpers.data.convert.download import *; folder, address, *remote = sys.argv[1:]\n"
-        "with workplace(folder) as unfinished:\n"
+        "with download_folder(folder) as unfinished:\n"
         "    fetch(Remote(remote[0], int(remote[1]), remote[2]), folder, unfinished, address)"
     )
     arguments = [tmp_path, server.address, *map(str, REMOTE)]

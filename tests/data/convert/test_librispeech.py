@@ -22,8 +22,8 @@ from helpers.data import corpora
 from helpers.data.convert import conversion, librispeech
 from helpers.data.convert.download import Remote
 from helpers.data.convert.librispeech import HOME, REMOTES, librispeech_folder, unpack
-from helpers.data.convert.sampling import Settings
-from helpers.files import replacing_folder
+from helpers.data.convert.sampling import ConversionSettings
+from helpers.files import atomic_folder
 
 REAL = conversion.convert
 NAMES = [remote.name for remote in REMOTES]
@@ -79,7 +79,7 @@ def server():
 
 def converted(folder, out, name):
     """In place of the conversion, which takes longer: says which recordings there are."""
-    with replacing_folder(out, 1) as new:
+    with atomic_folder(out, 1) as new:
         for file in ("trs.pkl", "tes.pkl"):
             (new / file).write_text("\n".join(sorted(path.name for path in folder.rglob("*.flac"))))
         sizes = {path.name: path.stat().st_size for path in new.iterdir()}
@@ -111,7 +111,7 @@ def left(tmp_path):
 
 
 def test_two_archives_become_the_course_format(tmp_path, make, monkeypatch):
-    few = Settings(train_speakers=4, test_speakers=2, utterances=2)  # neither part has four
+    few = ConversionSettings(train_speakers=4, test_speakers=2, utterances=2)  # neither part has four
     monkeypatch.setattr(conversion, "convert", partial(REAL, settings=few, workers=1))
     train, test = corpora.load_course(make(), 2)
     assert train.waveforms.shape == (8, 16_180)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.data.convert.sampling import Draw, even_shares, order_recordings
+from helpers.data.convert.sampling import SpeakerDraw, balanced_shares, order_recordings
 
 
 def rows(sessions, shared=()):
@@ -40,7 +40,7 @@ def test_sessions_take_turns_and_shared_sentences_come_last():
 )
 def test_shares_are_as_even_as_can_be(count, available, expected):
     assert (
-        tuple(even_shares(count, dict(zip(("female", "male", ""), available, strict=True))).values())
+        tuple(balanced_shares(count, dict(zip(("female", "male", ""), available, strict=True))).values())
         == expected
     )
 
@@ -52,7 +52,7 @@ def speakers(female, male, unknown=0, tests=()):
 
 
 def drawn(table, testing, learning, seed=0):
-    draw = Draw(table, seed)
+    draw = SpeakerDraw(table, seed)
     tes = draw.take(draw.shares(testing, True, testing / (testing + learning)), True)
     trs = draw.take(draw.shares(learning, False), False)
     assert set(tes).isdisjoint(trs)

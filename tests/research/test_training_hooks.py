@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from helpers import augmentation
-from helpers.batches import Recipe
+from helpers.batches import TrainingConfig
 from helpers.data.corpora import Corpus
 from helpers.features import Spectrogram
-from helpers.research import ingredients as training_ingredients
+from helpers.research import training_hooks
 
 RNG = np.random.default_rng(0)
 LOGS = RNG.uniform(-11, 0, (6, 9, 65)).astype(np.float32)
@@ -47,15 +47,15 @@ def test_a_band_limit_empties_the_top():
 @pytest.mark.parametrize("factor", [0.8, 1.25])
 def test_a_warp_moves_a_peak(factor):
     spectrum = np.exp(-(((np.arange(65) - 24) / 3.0) ** 2))
-    warped = augmentation.warp(spectrum, factor)
+    warped = augmentation.warp_vocal_tract(spectrum, factor)
     assert np.argmax(warped) == pytest.approx(24 * factor, abs=1)
-    np.testing.assert_allclose(augmentation.warp(LOGS, 1.0), LOGS)
+    np.testing.assert_allclose(augmentation.warp_vocal_tract(LOGS, 1.0), LOGS)
 
 
 def test_rooms_keep_the_direct_sound_and_add_a_tail():
     click = np.zeros((2, 8000))
     click[:, 100] = 1
-    heard = augmentation.in_room(click, np.random.default_rng(0))
+    heard = augmentation.add_reverberation(click, np.random.default_rng(0))
     np.testing.assert_allclose(heard[:, :101], click[:, :101])
     early, late = (np.square(heard[:, part]).sum() for part in (slice(101, 500), slice(4901, 8000)))
     assert early > 0
@@ -65,22 +65,22 @@ def test_rooms_keep_the_direct_sound_and_add_a_tail():
 def test_disturbed_recordings_differ_in_channel_and_noise():
     wave = np.sin(2 * np.pi * 300 * np.arange(16000) / 16000).astype(np.float32)
     same = np.stack([wave, wave])
-    disturbed = augmentation.disturb(same)
+    disturbed = augmentation.random_channel(same)
     assert disturbed.dtype == np.float32
     np.testing.assert_allclose(np.abs(disturbed).max(axis=1), 1, rtol=1e-6)
     spectra = Spectrogram()(disturbed).mean(axis=1)
     assert np.abs(spectra[0] - spectra[1]).max() > 0.5
-    np.testing.assert_array_equal(augmentation.disturb(same), disturbed)
-    assert (augmentation.disturb(same, seed=1) != disturbed).any()
+    np.testing.assert_array_equal(augmentation.random_channel(same), disturbed)
+    assert (augmentation.random_channel(same, seed=1) != disturbed).any()
 
 
 def test_copies_count_as_the_speakers_they_should():
     waveforms = RNG.uniform(-1, 1, (4, 4096)).astype(np.float32)
-    speakers, recipe = np.array([0, 0, 1, 1]), Recipe(speeds=(0.9,))
+    speakers, config = np.array([0, 0, 1, 1]), TrainingConfig(speeds=(0.9,))
     spectrogram = Spectrogram(n_fft=256, hop_length=128)
     corpus = Corpus("noise", waveforms, speakers, None)
-    made, labels = training_ingredients.copies(warps=(0.9, 1.1), rooms=1)(
-        corpus, speakers, spectrogram, recipe
+    made, labels = training_hooks.training_copies(warps=(0.9, 1.1), rooms=1)(
+        corpus, speakers, spectrogram, config
     )
     assert list(map(len, made)) == [4] * 5
     np.testing.assert_array_equal(labels, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 0, 0, 1, 1])
@@ -88,5 +88,5 @@ def test_copies_count_as_the_speakers_they_should():
 
 
 def test_augmentation_applies_all_by_name():
-    augment = training_ingredients.augmentation({"noise": {"share": 1.0}, "band_limit": {"share": 1.0}})
+    augment = training_hooks.augmenter({"noise": {"share": 1.0}, "band_limit": {"share": 1.0}})
     assert (augment(LOGS, np.random.default_rng(0)) == -11.5).any()

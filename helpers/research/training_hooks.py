@@ -4,16 +4,17 @@ import numpy as np
 from scipy import linalg
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from helpers.augmentation import add_spectrogram_noise, band_limit, equalise, in_room, warp
+from helpers.augmentation import add_reverberation, add_spectrogram_noise, band_limit, equalise
+from helpers.augmentation import warp_vocal_tract
 from helpers.metrics import cosine_scores
 from helpers.plda import PLDA
-from helpers.training import at_all_speeds
+from helpers.training import speed_copies
 
 AUGMENTATIONS = {"equalise": equalise, "noise": add_spectrogram_noise, "band_limit": band_limit}
 
 
-def augmentation(settings):
-    """An `augment` of `training.Ingredients`: several by name, with their arguments."""
+def augmenter(settings):
+    """An `augment` of `training.TrainingHooks`: several by name, with their arguments."""
 
     def augment(spectrograms, rng):
         for name, arguments in settings.items():
@@ -23,17 +24,17 @@ def augmentation(settings):
     return augment
 
 
-def copies(warps=(), rooms=0):
-    """`copies` of `training.Ingredients`: warped vocal tracts as new speakers, rooms as those there are."""
+def training_copies(warps=(), rooms=0):
+    """`copies` of `training.TrainingHooks`: warped vocal tracts as new speakers, rooms as those there are."""
 
-    def make(corpus, speakers, spectrogram, recipe):
-        spectrograms, labels = at_all_speeds(corpus, speakers, spectrogram, recipe)
-        rng, count = np.random.default_rng([recipe.seed, 3]), speakers.max() + 1
+    def make(corpus, speakers, spectrogram, config):
+        spectrograms, labels = speed_copies(corpus, speakers, spectrogram, config)
+        rng, count = np.random.default_rng([config.seed, 3]), speakers.max() + 1
         for factor in warps:
-            spectrograms.append(warp(spectrograms[0], factor))
+            spectrograms.append(warp_vocal_tract(spectrograms[0], factor))
             labels = np.append(labels, speakers + (labels.max() // count + 1) * count)
         for _ in range(rooms):
-            spectrograms.append(spectrogram(in_room(corpus.waveforms, rng)))
+            spectrograms.append(spectrogram(add_reverberation(corpus.waveforms, rng)))
             labels = np.append(labels, speakers)
         return spectrograms, labels
 
