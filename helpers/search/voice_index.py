@@ -16,7 +16,7 @@ from helpers.search.plda_distance import by_plda
 from helpers.verifier import model_digest
 
 FORMAT = "siamese-voices index 1"
-PARTS = ("voices", "ids", "places", "half_squares")  # arrays with a row per voice
+PARTS = ("embeddings", "ids", "places", "half_squares")  # arrays with a row per voice
 CHUNK = 10_000  # voices at a time, where all at once would take twice the memory
 BLOCK = 2**24  # scores at a time
 
