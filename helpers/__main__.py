@@ -4,16 +4,18 @@ import ast
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
+INTERNAL = ("helpers.research.bench_worker",)  # only another program starts it
 
 
 def programs():
     """Names and first lines of all modules that have a command line, a dict of str to str in their order."""
     found = {}
-    for path in sorted(HERE.rglob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if path != Path(__file__) and 'if __name__ == "__main__":' in text:
-            name = ".".join(path.relative_to(HERE.parent).with_suffix("").parts).removesuffix(".__main__")
+        name = ".".join(path.relative_to(Path(__file__).parents[1]).with_suffix("").parts).removesuffix(
+            ".__main__"
+        )
+        if 'if __name__ == "__main__":' in text and path != Path(__file__) and name not in INTERNAL:
             found[name] = ast.get_docstring(ast.parse(text)).splitlines()[0]
     return found
 
@@ -21,9 +23,8 @@ def programs():
 def main():
     """Print them; returns the exit status."""
     print("python -m NAME --help tells more of each:\n")
-    width = max(map(len, programs()))
     for name, line in programs().items():
-        print(f"{name:{width}}  {line}")
+        print(f"{name:32}  {line}")
     return 0
 
 

@@ -1,5 +1,7 @@
 """Variations of recordings: other speeds, crops, masked bands, noise, microphones, rooms, telephone calls."""
 
+import math
+
 import librosa
 import numpy as np
 import scipy.signal
@@ -15,16 +17,16 @@ def at_speed(waveforms, speed):
 
     Parameters
     ----------
-    waveforms : float array (utterances, samples)
+    waveforms : float array (utterances, samples) or (samples,)
     speed : float
         1.1 is a tenth faster, and about a tenth shorter; taken to the nearest hundredth.
 
     Returns
     -------
-    float32 array (utterances, samples / speed)
+    float32 array (utterances, samples / speed) or (samples / speed,)
     """
     up, down = 100, round(100 * speed)
-    return np.asarray(waveforms if up == down else resample_poly(waveforms, up, down, axis=1), np.float32)
+    return np.asarray(waveforms if up == down else resample_poly(waveforms, up, down, axis=-1), np.float32)
 
 
 def parse_speeds(text):
@@ -40,14 +42,9 @@ def parse_speeds(text):
     except ValueError:
         speeds = (0.0,)
     if not all(0.5 <= speed <= 2 for speed in speeds):
-        raise InputError(f"speeds is {str(text)!r}; expected numbers from 0.5 to 2, such as 0.9,1.1")
+        expected = "numbers from 0.5 to 2, such as 0.9,1.1"
+        raise InputError(f"is {str(text)!r}", file="speeds", expected=expected)
     return speeds
-
-
-def crop(spectrogram, frames, rng):
-    """A random stretch of `frames` frames of a spectrogram `(frames, bins)`, as a view."""
-    start = rng.integers(len(spectrogram) - frames + 1)
-    return spectrogram[start : start + frames]
 
 
 def mask_bins(spectrogram, widest, rng):
@@ -66,6 +63,20 @@ def mask_bins(spectrogram, widest, rng):
     width = rng.integers(int(widest * bins) + 1)
     start = rng.integers(bins - width + 1)
     spectrogram[:, start : start + width] = spectrogram.mean()
+
+
+def random_crops(spectrograms, frames, widest, rng):
+    """Of each spectrogram (its frames, bins) a random stretch with a random band masked: (n, frames, bins).
+
+    One that is shorter than `frames` is repeated as a whole.
+    """
+    crops = np.empty((len(spectrograms), frames, spectrograms[0].shape[1]), np.float32)
+    for cut, spectrogram in zip(crops, spectrograms, strict=True):
+        repeated = np.tile(spectrogram, (math.ceil(frames / len(spectrogram)), 1))
+        start = rng.integers(len(repeated) - frames + 1)
+        cut[:] = repeated[start : start + frames]
+        mask_bins(cut, widest, rng)
+    return crops
 
 
 def middle(waveforms, seconds):
@@ -141,18 +152,6 @@ def warp_vocal_tract(spectrograms, factor):
     return spectrograms[..., low] * (1 - part) + spectrograms[..., high] * part
 
 
-def add_reverberation(waveforms, rng):
-    """Waveforms heard in a random room each: direct sound and an exponentially decaying tail of noise."""
-    out = np.empty_like(waveforms)
-    for i, waveform in enumerate(waveforms):
-        decay = rng.uniform(0.05, 0.3)
-        time = np.arange(int(decay * 16000)) / 16000
-        tail = rng.normal(size=len(time)) * np.exp(-6.9 * time / decay) * rng.uniform(0.02, 0.1)
-        tail[0] = 1
-        out[i] = np.convolve(waveform, tail)[: len(waveform)]
-    return out
-
-
 def random_channel(waveforms, seed=0, snr=(15.0, 30.0), strength=6.0):
     """Each waveform with a microphone and a noise of its own: what a channel teaches is of no use here."""
     rng = np.random.default_rng([99, seed])
@@ -197,8 +196,12 @@ def random_microphone(waveform, rng):
 
 
 def random_room(waveform, rng):
-    """In a random reverberant room."""
-    return add_reverberation(waveform[None], rng)[0]
+    """In a random room: direct sound and an exponentially decaying tail of noise."""
+    decay = rng.uniform(0.05, 0.3)
+    time = np.arange(int(decay * SAMPLE_RATE)) / SAMPLE_RATE
+    tail = rng.normal(size=len(time)) * np.exp(-6.9 * time / decay) * rng.uniform(0.02, 0.1)
+    tail[0] = 1
+    return np.convolve(waveform, tail)[: len(waveform)].astype(waveform.dtype)
 
 
 CONDITIONS = {

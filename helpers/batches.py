@@ -1,11 +1,11 @@
-"""What an encoder is taught with: the settings of a training, its folds of speakers, its batches."""
+"""The settings of a training, its folds of speakers, and its batches of P speakers with K utterances."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from helpers import InputError
-from helpers.augmentation import crop, mask_bins
+from helpers.augmentation import random_crops
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,10 @@ class TrainingConfig:
 
     def __post_init__(self):
         if self.epochs < 1:
-            raise InputError(f"epochs is {self.epochs}; expected at least 1")
+            raise InputError(f"is {self.epochs}", file="epochs", expected="at least 1")
         if not 1 <= self.encoders <= self.folds:
-            raise InputError(f"encoders is {self.encoders}; expected 1 to {self.folds}, the number of folds")
+            expected = f"1 to {self.folds}, the number of folds"
+            raise InputError(f"is {self.encoders}", file="encoders", expected=expected)
 
 
 def assign_folds(speakers, folds, seed=0):
@@ -76,9 +77,8 @@ def assign_folds(speakers, folds, seed=0):
     """
     names, index = np.unique(speakers, return_inverse=True)
     if folds < 2 or len(names) < 2 * folds:
-        raise InputError(
-            f"{len(names)} speakers in {folds} folds; expected at least 2 folds with at least 2 speakers each"
-        )
+        found = f"{len(names)} speakers in {folds} folds"
+        raise InputError(found, expected="at least 2 folds with at least 2 speakers each")
     return (np.random.default_rng(seed).permutation(len(names)) % folds)[index]
 
 
@@ -102,9 +102,8 @@ def hold_out_speakers(speakers, count, seed=0):
     """
     names = np.unique(speakers)
     if not 2 <= count <= len(names) - 2:
-        raise InputError(
-            f"{count} of {len(names)} speakers held out; expected at least 2 held out and 2 to learn from"
-        )
+        found = f"{count} of {len(names)} speakers held out"
+        raise InputError(found, expected="at least 2 held out and 2 to learn from")
     return np.isin(speakers, np.random.default_rng(seed).choice(names, size=count, replace=False))
 
 
@@ -119,7 +118,7 @@ def sample_speakers(speakers, utterances):
     Returns
     -------
     bool array (n,)
-        Their utterances.
+        True for their utterances.
     """
     names, index, counts = np.unique(speakers, return_inverse=True, return_counts=True)
     order = np.random.default_rng(0).permutation(len(names))
@@ -138,11 +137,11 @@ class SpeakerBatches:
     ----------
     spectrograms : list of float arrays (frames, bins)
     speakers : int array (utterances,)
-    config : Recipe
+    config : TrainingConfig
     stream : int
         Batches of another stream with the same seed hold other utterances.
     frames : int, optional
-        Length to cut to, at most that of the shortest utterance; the recipe's `crop` of it by default.
+        Length to cut to, at most that of the shortest utterance; the config's `crop` of it by default.
 
     Raises
     ------
@@ -153,10 +152,8 @@ class SpeakerBatches:
     def __init__(self, spectrograms, speakers, config, stream=0, frames=None):
         names, counts = np.unique(speakers, return_counts=True)
         if config.batch_speakers > len(names) or config.batch_utterances > counts.min():
-            raise InputError(
-                f"batches of {config.batch_speakers} speakers with {config.batch_utterances} utterances; "
-                f"expected at most {len(names)} speakers with {counts.min()} each"
-            )
+            found = f"batches of {config.batch_speakers} speakers with {config.batch_utterances} utterances"
+            raise InputError(found, expected=f"at most {len(names)} speakers with {counts.min()} each")
         self.spectrograms, self.speakers = spectrograms, speakers
         self.config, self.stream = config, stream
         self.names, self.rows = names, [np.flatnonzero(speakers == name) for name in names]
@@ -164,17 +161,8 @@ class SpeakerBatches:
         self.size = config.batch_speakers * config.batch_utterances
         self.steps = max(1, round(len(speakers) / self.size))
 
-    def rows_of_batch(self, rng):
-        """Row numbers of one batch, speaker by speaker."""
-        chosen = rng.choice(len(self.names), self.config.batch_speakers, replace=False)
-        return [rng.choice(self.rows[i], self.config.batch_utterances, replace=False) for i in chosen]
-
     def epoch(self, number):
-        """The spectrograms and speakers of an epoch.
-
-        Parameters
-        ----------
-        number : int
+        """The spectrograms and speakers of an epoch, counted from 0.
 
         Returns
         -------
@@ -187,11 +175,12 @@ class SpeakerBatches:
     def parts(self, number, batches):
         """The same, so many batches at a time: an epoch of a large corpus is larger than memory."""
         config, rng = self.config, np.random.default_rng([self.config.seed, number, self.stream])
-        rows = np.concatenate([self.rows_of_batch(rng) for _ in range(self.steps)]).ravel()
+        rows = []
+        for _ in range(self.steps):  # speaker by speaker
+            chosen = rng.choice(len(self.rows), config.batch_speakers, replace=False)
+            rows += [rng.choice(self.rows[i], config.batch_utterances, replace=False) for i in chosen]
+        rows = np.concatenate(rows)
         for start in range(0, len(rows), batches * self.size):
             mine = rows[start : start + batches * self.size]
-            crops = np.empty((len(mine), self.frames, self.spectrograms[0].shape[1]), np.float32)
-            for cut, row in zip(crops, mine, strict=True):
-                cut[:] = crop(self.spectrograms[row], self.frames, rng)
-                mask_bins(cut, config.widest_mask, rng)
-            yield crops, self.speakers[mine]
+            whole = [self.spectrograms[row] for row in mine]
+            yield random_crops(whole, self.frames, config.widest_mask, rng), self.speakers[mine]

@@ -1,16 +1,55 @@
-"""One bootstrap over speakers, for every interval and every comparison."""
+"""One bootstrap over speakers, for every interval and every comparison.
+
+Trials that share a speaker are not independent, so whole speakers are drawn with replacement: a trial within
+a speaker counts as often as the speaker was drawn, a trial of two speakers as often as both were. Poh, Martin
+and Bengio (2007), "Performance generalization in biometric authentication using joint user-specific and
+sample bootstraps", IEEE TPAMI 29(3), draw users so.
+
+Throughout, `counts` (1 + draws, speakers) are the draws of `draw_speakers`, and `scores`, `labels`, `first`
+and `second` (trials,) are scored trials: `labels` are 1 for one kind of pair and 0 for the other, `first` and
+`second` the speakers on either side, counted from 0 unless it says names.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from helpers import InputError, pairs
-from helpers.metrics import balanced_accuracy, equal_error, min_dcf, roc_auc
-from helpers.pairs import all_trials
+from helpers.metrics import balanced_accuracy, equal_error, equal_error_of_rates, error_rates
+from helpers.metrics import min_dcf_of_rates, roc_auc_of_rates
+
+
+class Interval(NamedTuple):
+    """A figure, or a difference of two, with the ends of its 95 % interval over speakers."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self):
+        """Whether the interval excludes 0."""
+        return self.low > 0 or self.high < 0
+
+
+def interval(drawn):
+    """A figure and the ends of its 95 % interval: the first of `drawn`, then percentiles of the others."""
+    drawn = np.asarray(drawn)
+    return Interval(float(drawn[0]), *np.percentile(drawn[1:], [2.5, 97.5]).tolist())
+
+
+def difference(ours, theirs):
+    """The `Interval` of a figure of ours less that of theirs, both (1 + draws,) in the same draws.
+
+    Each draw judges both systems on the same speakers: what is hard for both cancels. Bisani and Ney (2004),
+    "Bootstrap estimates for confidence intervals in ASR performance evaluation", ICASSP, compare systems so.
+    """
+    return interval(np.asarray(ours) - np.asarray(theirs))
 
 
 def draw_speakers(speakers, draws=1000, seed=0):
-    """How often each speaker counts: all once in the first row, then as in each draw of `bootstrap`.
+    """How often each speaker counts: all once in the first row, then as drawn with replacement.
 
     Parameters
     ----------
@@ -24,12 +63,7 @@ def draw_speakers(speakers, draws=1000, seed=0):
     """
     rng, count = np.random.default_rng(seed), len(np.unique(speakers))
     rows = [np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(draws)]
-    return np.stack(
-        [
-            np.ones(count, dtype=int),
-            *(metrics_row for metrics_row in rows if np.count_nonzero(metrics_row) > 1),
-        ]
-    )
+    return np.stack([np.ones(count, dtype=int), *(row for row in rows if np.count_nonzero(row) > 1)])
 
 
 def trial_scores(matrix, speakers, mask=None):
@@ -50,86 +84,47 @@ def trial_speakers(speakers):
     return index[trials.left], index[trials.right]
 
 
-def rates_over_draws(scores, labels, first, second, counts):
-    """Move the threshold over scored trials, in each draw of the speakers.
+def statistic_over_draws(statistic, scores, labels, first, second, counts):
+    """What a callable (scores, labels, weights) -> float or array gives in each draw: (1 + draws, ...).
 
-    As `metrics.error_rates` with the weights of `bootstrap.bootstrap`, but sorted once for all draws.
-
-    Parameters
-    ----------
-    scores, labels : arrays (trials,)
-        In the order of the scores.
-    first, second : int arrays (trials,)
-        The speaker on either side of each trial, counted from 0.
-    counts : int array (draws, speakers), of `draw_speakers`
-
-    Yields
-    ------
-    accepted, rejected : arrays (points,)
-        From accepting all to rejecting all, with equal scores moved as one.
-    weights : float array (trials,)
-        How often each trial counts.
+    The weights say how often each trial counts; a draw that lacks a kind of trial is left out.
     """
-    ends, target = np.flatnonzero(np.append(np.diff(scores) > 0, True)), labels == 1
+    order = np.argsort(scores, kind="stable")  # sorted once, quick to sort again in each draw
+    scores, labels, first, second = (np.asarray(each)[order] for each in (scores, labels, first, second))
+    same, target, found = first == second, labels == 1, []
     for count in counts:
-        weights = np.where(target, count[first], count[first] * count[second]).astype(float)
-        rates = (np.append(0, np.cumsum(weights * kind)[ends]) for kind in (target, ~target))
-        rejected, turned_away = (rate / rate[-1] for rate in rates)
-        yield 1 - turned_away, rejected, weights
+        weights = np.where(same, count[first], count[first] * count[second]).astype(float)
+        if weights[target].any() and weights[~target].any():
+            found.append(statistic(scores, labels, weights))
+    return np.array(found)
 
 
-def sort_by_score(scores, *arrays):
-    """Scores and more arrays of trials, in the order of the scores."""
-    order = np.argsort(scores, kind="stable")
-    return [np.asarray(each)[order] for each in (scores, *arrays)]
+def equal_errors_over_draws(scores, labels, first, second, counts):
+    """The equal error rate in each draw: float array (1 + draws,)."""
+    return statistic_over_draws(equal_error, scores, labels, first, second, counts)[:, 0]
 
 
-def equal_error_of_rates(accepted, rejected):
-    """The equal error rate of a sweep, as `metrics.equal_error` interpolates it."""
-    after = int(np.argmax(rejected >= accepted))
-    gap = accepted - rejected
-    share = gap[after - 1] / (gap[after - 1] - gap[after])
-    return accepted[after - 1] + share * (accepted[after] - accepted[after - 1])
+def figures_over_draws(scores, labels, first, second, counts, threshold):
+    """The usual figures, a row a draw: `accuracy` (at the threshold), `eer`, `roc_auc`, `min_dcf`."""
 
+    def figures(scores, labels, weights):
+        accuracy = balanced_accuracy(scores, labels, threshold, weights)
+        rates = error_rates(scores, labels, weights)
+        return accuracy, equal_error_of_rates(*rates)[0], roc_auc_of_rates(*rates), min_dcf_of_rates(*rates)
 
-def equal_errors_over_draws(matrices, speakers, counts):
-    """Equal error rates (matrices, draws) of score matrices, of the trials of `trial_scores`."""
-    trials = (
-        sort_by_score(*trial_scores(matrix, speakers), *trial_speakers(speakers)) for matrix in matrices
-    )
-    return np.array(
-        [[equal_error_of_rates(*rates) for *rates, _ in rates_over_draws(*each, counts)] for each in trials]
-    )
-
-
-def interval(drawn):
-    """A figure and the ends of its 95 % interval: the first of `drawn`, then percentiles of the others."""
-    drawn = np.asarray(drawn)
-    return Interval(float(drawn[0]), *np.percentile(drawn[1:], [2.5, 97.5]).tolist())
-
-
-def difference(ours, theirs):
-    """A figure of ours less that of theirs, both (draws,) of the same draws: a `bootstrap.Interval`.
-
-    The same as `bootstrap.paired_difference`.
-    """
-    return interval(np.asarray(ours) - np.asarray(theirs))
+    rows = statistic_over_draws(figures, scores, labels, first, second, counts)
+    return pd.DataFrame(rows, columns=["accuracy", "eer", "roc_auc", "min_dcf"])
 
 
 def bootstrap(statistic, scores, labels, first, second, draws=1000, seed=0):
     """Percentile interval of a statistic when the *speakers* are drawn anew.
-
-    Trials that share a speaker are not independent, so whole speakers are drawn with replacement: a target
-    trial counts as often as its speaker was drawn, an impostor trial as often as both of its speakers were.
-    Poh, Martin and Bengio (2007), "Performance generalization in biometric authentication using joint
-    user-specific and sample bootstraps", IEEE TPAMI 29(3), draw users so.
 
     Parameters
     ----------
     statistic : callable (scores, labels, weights) -> float or array
     scores, labels : arrays (trials,)
     first, second : int arrays (trials,)
-        The speaker on either side of each trial, the same one in target trials.
+        Names of the speakers on either side of each trial, the same one in target trials.
     draws, seed : int
 
     Returns
@@ -137,20 +132,59 @@ def bootstrap(statistic, scores, labels, first, second, draws=1000, seed=0):
     array (2,) or (2, ...)
         The 2.5th and 97.5th percentile.
     """
-    order = np.argsort(scores, kind="stable")  # sorted once, quick to sort again in each draw
-    scores, labels = np.asarray(scores)[order], np.asarray(labels)[order]
-    names, index = np.unique(np.concatenate([first, second]), return_inverse=True)
-    first, second = index[: len(order)][order], index[len(order) :][order]
-    rng, values = np.random.default_rng(seed), []
-    for _ in range(draws):
-        count = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        weights = np.where(labels == 1, count[first], count[first] * count[second]).astype(float)
-        if weights[labels == 1].any() and weights[labels == 0].any():  # one speaker alone has no impostors
-            values.append(statistic(scores, labels, weights))
+    sides = np.unique(np.stack([first, second]), return_inverse=True)[1]
+    counts = draw_speakers(sides, draws, seed)[1:]
+    values = statistic_over_draws(statistic, scores, labels, *sides, counts)
     return np.percentile(values, [2.5, 97.5], axis=0)
 
 
-def evaluate(scores, speakers, threshold, draws=1000, seed=0):
+def paired_difference(statistic, ours, theirs, labels, first, second, draws=1000, seed=0):
+    """The `Interval` of a statistic of ours less that of theirs, as `difference` compares them.
+
+    How seeds scatter is not in the interval.
+
+    Parameters
+    ----------
+    statistic : callable (scores, labels, weights) -> float
+        With a fixed threshold in it, subtract each system's own from its scores and let it be 0.
+    ours, theirs : arrays (trials,) or (seeds, trials)
+        The statistic is averaged over seeds; the two may have unlike numbers of them.
+    labels, first, second : int arrays (trials,)
+        As for `bootstrap`; InputError when shapes differ, or no draw has both kinds of trials.
+    """
+    labels = np.asarray(labels)
+    systems = [np.atleast_2d(np.asarray(rows, dtype=float)) for rows in (ours, theirs)]
+    for array in (*systems[0], *systems[1], first, second):
+        if np.shape(array) != labels.shape:
+            raise InputError(f"an array {np.shape(array)} beside labels {labels.shape}", expected="one shape")
+    sides = np.unique(np.stack([first, second]), return_inverse=True)[1]
+    counts = draw_speakers(sides, draws, seed)
+    means = [
+        np.mean([statistic_over_draws(statistic, row, labels, *sides, counts) for row in rows], axis=0)
+        for rows in systems
+    ]
+    if len(means[0]) < 2:
+        raise InputError(f"none of {draws} draws of speakers holds both target and impostor trials")
+    return difference(*means)
+
+
+def mean_interval(values, speakers, draws=1000, seed=0):
+    """The `Interval` of a mean of values (utterances,) when the *speakers* are drawn anew."""
+    counts, index = draw_speakers(speakers, draws, seed), np.unique(speakers, return_inverse=True)[1]
+    sums, numbers = np.bincount(index, np.asarray(values, dtype=float)), np.bincount(index)
+    return interval(counts @ sums / (counts @ numbers))
+
+
+def interval_row(table):
+    """Each column of a table of draws as in metrics.json: its figure, and the ends under `..._ci`."""
+    row = {}
+    for name in table:
+        value, *ends = interval(table[name])
+        row |= {name: value, f"{name}_ci": ends}
+    return row
+
+
+def evaluate(scores, speakers, threshold, draws=1000, seed=0, words=None):
     """Every figure of a system on all trials of a test set.
 
     Parameters
@@ -162,6 +196,8 @@ def evaluate(scores, speakers, threshold, draws=1000, seed=0):
         Fixed without test data.
     draws, seed : int
         Of the bootstrap.
+    words : array (utterances,), optional
+        What is to be the same in a target trial, in place of the speaker.
 
     Returns
     -------
@@ -169,128 +205,8 @@ def evaluate(scores, speakers, threshold, draws=1000, seed=0):
         `accuracy`, `eer`, `roc_auc`, `min_dcf`, each with its 95 % interval over speakers under `..._ci`;
         `threshold`, `speakers_test`, `trials`.
     """
-    speakers, trials = np.asarray(speakers), all_trials(speakers)
-    scores, labels = np.asarray(scores)[trials.left, trials.right], trials.label
-
-    def figures(scores, labels, weights=None):
-        return [
-            balanced_accuracy(scores, labels, threshold, weights),
-            equal_error(scores, labels, weights)[0],
-            roc_auc(scores, labels, weights),
-            min_dcf(scores, labels, weights),
-        ]
-
-    sides = speakers[trials.left], speakers[trials.right]
-    intervals = bootstrap(figures, scores, labels, *sides, draws=draws, seed=seed).T
-    row = {}
-    names = ("accuracy", "eer", "roc_auc", "min_dcf")
-    for name, value, interval in zip(names, figures(scores, labels), intervals, strict=True):
-        row |= {name: value, f"{name}_ci": interval.tolist()}
-    counts = {"speakers_test": len(np.unique(speakers)), "trials": len(scores)}
-    return row | {"threshold": float(threshold)} | counts
-
-
-class Interval(NamedTuple):
-    """A figure, or a difference of two, with the ends of its 95 % interval over speakers."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self):
-        """Whether the interval excludes 0."""
-        return self.low > 0 or self.high < 0
-
-
-def _drawn_weights(labels, first, second, draws, seed):
-    """Yield how often each trial counts when speakers are drawn anew, as in `bootstrap.bootstrap`."""
-    names, index = np.unique(np.concatenate([first, second]), return_inverse=True)
-    first, second = index[: len(labels)], index[len(labels) :]
-    rng = np.random.default_rng(seed)
-    for _ in range(draws):
-        count = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
-        weights = np.where(labels == 1, count[first], count[first] * count[second]).astype(float)
-        if weights[labels == 1].any() and weights[labels == 0].any():
-            yield weights
-
-
-def paired_difference(statistic, ours, theirs, labels, first, second, draws=1000, seed=0):
-    """A statistic of ours less that of theirs, with a bootstrap interval over *speakers*: a `Interval`.
-
-    Each draw judges both systems on the same speakers, drawn as in `bootstrap.bootstrap`: what is hard for
-    both cancels. Bisani and Ney (2004), "Bootstrap estimates for confidence intervals in ASR performance
-    evaluation", ICASSP, compare systems so. How seeds scatter is not in the interval.
-
-    Parameters
-    ----------
-    statistic : callable (scores, labels, weights) -> float
-        With a fixed threshold in it, subtract each system's own from its scores and let it be 0.
-    ours, theirs : arrays (trials,) or (seeds, trials)
-        The statistic is averaged over seeds; the two may have unlike numbers of them.
-    labels, first, second : int arrays (trials,)
-        As for `bootstrap.bootstrap`; InputError when shapes differ, or no draw has both kinds of trials.
-    """
-    labels = np.asarray(labels)
-    systems = [np.atleast_2d(np.asarray(rows, dtype=float)) for rows in (ours, theirs)]
-    for array in (*systems[0], *systems[1], first, second):
-        if np.shape(array) != labels.shape:
-            raise InputError(f"an array {np.shape(array)} beside labels {labels.shape}; expected one shape")
-    for i, rows in enumerate(systems):  # sorted once, quick to sort again in each draw
-        orders = np.argsort(rows, kind="stable")
-        systems[i] = [(row[order], labels[order], order) for row, order in zip(rows, orders, strict=True)]
-
-    def difference(weights):
-        one, other = (np.mean([statistic(s, k, weights[i]) for s, k, i in rows]) for rows in systems)
-        return float(one - other)
-
-    value = difference(np.ones(len(labels)))
-    values = [difference(weights) for weights in _drawn_weights(labels, first, second, draws, seed)]
-    if not values:
-        raise InputError(f"none of {draws} draws of speakers holds both target and impostor trials")
-    return Interval(value, *np.percentile(values, [2.5, 97.5]).tolist())
-
-
-def weights_over_draws(labels, first, second, counts):
-    """How often each trial counts in draws of the speakers, for labels of any kind.
-
-    As in `bootstrap.bootstrap`, where the label need not be the speaker: a trial within a speaker counts as
-    often as the speaker was drawn, one of two speakers as often as both were.
-
-    Parameters
-    ----------
-    labels : array (trials,)
-        1 for a pair of one kind, 0 for two.
-    first, second : int arrays (trials,)
-        The speaker on either side, counted from 0.
-    counts : int array (draws, speakers), of `bootstrap.draw_speakers`
-
-    Yields
-    ------
-    float array (trials,)
-        For each draw that has both kinds of trials.
-    """
-    for count in counts:
-        weights = np.where(first == second, count[first], count[first] * count[second]).astype(float)
-        if weights[labels == 1].any() and weights[labels == 0].any():
-            yield weights
-
-
-def errors_over_draws(scores, labels, first, second, counts):
-    """Equal error rates (draws,) of scored trials, sorted once for all draws of `weights_over_draws`."""
-    order = np.argsort(scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))  # equal scores move as one
-    labels, first, second = (np.asarray(each)[order] for each in (labels, first, second))
-    rates = []
-    for weights in weights_over_draws(labels, first, second, counts):
-        rejected, turned_away = (np.append(0, np.cumsum(weights * (labels == kind))[ends]) for kind in (1, 0))
-        rates.append(equal_error_of_rates(1 - turned_away / turned_away[-1], rejected / rejected[-1]))
-    return np.array(rates)
-
-
-def mean_interval(values, speakers, draws=1000, seed=0):
-    """Percentile interval (2,) of a mean of values (n,) when the *speakers* are drawn anew."""
-    names, index = np.unique(speakers, return_inverse=True)
-    sums, counts = np.bincount(index, np.asarray(values, dtype=float)), np.bincount(index)
-    drawn = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
-    return np.percentile(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1), [2.5, 97.5])
+    scored = trial_scores(scores, speakers if words is None else words)
+    counts = draw_speakers(speakers, draws, seed)
+    row = interval_row(figures_over_draws(*scored, *trial_speakers(speakers), counts, threshold))
+    totals = {"speakers_test": counts.shape[1], "trials": len(scored[0])}
+    return row | {"threshold": float(threshold)} | totals

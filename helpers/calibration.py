@@ -1,4 +1,4 @@
-"""What a score is worth as evidence: likelihood ratios, how good they are, and which differences are real.
+"""Scores to log likelihood ratios, and how good these are: Cllr, Bayes cost, reliability, DET.
 
 Throughout, `labels` (trials,) are 1 for target and 0 for impostor trials, `weights` (trials,) say how often
 each counts, once by default, and InputError is raised when a kind is missing or a score is not finite.
@@ -27,7 +27,7 @@ def _bayes_threshold(target_prior, cost_miss, cost_false_alarm):
     """The log likelihood ratio from which on accepting is the cheaper decision."""
     if not (0 < target_prior < 1 and 0 < cost_miss < np.inf and 0 < cost_false_alarm < np.inf):
         found = f"a target prior of {target_prior} and costs of {cost_miss} and {cost_false_alarm}"
-        raise InputError(f"{found}; expected a prior between 0 and 1 and costs above 0")
+        raise InputError(found, expected="a prior between 0 and 1 and costs above 0")
     return np.log((1 - target_prior) / target_prior) + np.log(cost_false_alarm / cost_miss)
 
 
@@ -53,7 +53,8 @@ class Calibration(NamedTuple):
         between 0 and 1, a cost (of a target rejected, of an impostor accepted) or the slope not above 0.
         """
         if not self.slope > 0:
-            raise InputError(f"a slope of {self.slope:.3g}; expected scores that are higher for one speaker")
+            found = f"a slope of {self.slope:.3g}"
+            raise InputError(found, expected="scores that are higher for one speaker")
         return float((_bayes_threshold(target_prior, cost_miss, cost_false_alarm) - self.offset) / self.slope)
 
 
@@ -71,26 +72,15 @@ def calibrate(scores, labels, weights=None):
     mean = (target + impostor) @ scores
     spread = np.sqrt((target + impostor) @ (scores - mean) ** 2)
     if not 1e-12 * np.abs(scores).max() < spread < np.inf:
-        raise InputError(f"scores of {mean:.6g} with a spread of {spread:.3g}; expected scores that differ")
-    inputs = np.stack([(scores - mean) / spread, np.ones(len(scores))])
-    ridge = np.array([RIDGE, 0])
+        raise InputError(f"scores of {mean:.6g} with a spread of {spread:.3g}", expected="scores that differ")
+    # Imported here, because it takes half a second, and verifying recordings calibrates nothing.
+    from sklearn.linear_model import LogisticRegression
 
-    def loss(line):
-        llr = line @ inputs
-        return target @ np.logaddexp(0, -llr) + impostor @ np.logaddexp(0, llr) + ridge @ line**2 / 2
-
-    line = np.zeros(2)
-    for _ in range(100):  # Newton's method on a convex loss: ten steps are many
-        same, different = expit(line @ inputs), expit(-line @ inputs)
-        gradient = inputs @ (impostor * same - target * different) + ridge * line
-        curvature = (inputs * (target + impostor) * same * different) @ inputs.T + np.diag(ridge)
-        step = np.linalg.solve(curvature, gradient)
-        while loss(line - step) > loss(line):  # too far: the loss must not rise
-            step /= 2
-        line = line - step
-        if np.abs(step).max() < 1e-9:
-            break
-    return Calibration(float(line[0] / spread), float(line[1] - line[0] * mean / spread))
+    # The weights sum to 1 and scikit-learn's ridge is half the slope's square: the loss above times C.
+    regression = LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=1000)
+    regression.fit(((scores - mean) / spread)[:, None], target > 0, sample_weight=target + impostor)
+    slope = regression.coef_.item() / spread
+    return Calibration(float(slope), float(regression.intercept_.item() - slope * mean))
 
 
 def cllr(llr, labels, weights=None):
@@ -101,7 +91,8 @@ def cllr(llr, labels, weights=None):
     Speech and Language 20(2-3), where it is called C_llr. Above 1 it is better not to listen.
     """
     llr, target, impostor = _halved(llr, labels, weights)
-    return float(target @ np.logaddexp(0, -llr) + impostor @ np.logaddexp(0, llr)) / float(np.log(2))
+    losses = np.logaddexp(0, np.where(target > 0, -llr, llr)) / np.log(2)
+    return float(np.sum((target + impostor) * losses))
 
 
 def min_cllr(scores, labels, weights=None):
@@ -147,7 +138,7 @@ def reliability(probability, labels, edges=10, weights=None):
     probability, target, impostor = _halved(probability, labels, weights)
     low, high = probability.min(), probability.max()
     if low < 0 or high > 1:
-        raise InputError(f"probabilities from {low:.3g} to {high:.3g}; expected numbers from 0 to 1")
+        raise InputError(f"probabilities from {low:.3g} to {high:.3g}", expected="numbers from 0 to 1")
     total, share, weight = (
         np.histogram(probability, edges, range=(0, 1), weights=values)[0]
         for values in ((target + impostor) * probability, target, target + impostor)

@@ -11,29 +11,27 @@ def new_parser(program, doc):
     return argparse.ArgumentParser(prog=f"python -m helpers.{program}", description=doc.splitlines()[0])
 
 
-def run_program(work, options, prefix="", failed=1, interrupted="interrupted"):
+def run_program(work, options, prefix="", failed=1, interrupted="interrupted", errors=InputError):
     """Do a program's work, and say in one line on stderr what went wrong.
 
     Parameters
     ----------
-    work : callable (options) -> int or None
-        None stands for 0.
+    work : callable (options) -> int, or None for 0
     options : argparse.Namespace
-    prefix : str
-        Before an error's line.
+    prefix, interrupted : str
+        What comes before an error's line, and what is said after Ctrl-C.
     failed : int
-        Exit status after an InputError.
-    interrupted : str
-        What is said after Ctrl-C, which ends with status 130.
+    errors : type or tuple of types
+        Exceptions that are printed as one line.
 
     Returns
     -------
     int
-        The exit status.
+        The exit status: `failed` after an error, 130 after Ctrl-C.
     """
     try:
         return work(options) or 0
-    except InputError as error:
+    except errors as error:
         print(f"{prefix}{error}", file=sys.stderr)
         return failed
     except KeyboardInterrupt:

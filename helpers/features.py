@@ -1,9 +1,8 @@
-"""What the network sees: spectrograms `(utterances, frames, bins)` of waveforms `(utterances, samples)`."""
+"""Spectrograms `(utterances, frames, bins)` of waveforms `(utterances, samples)`, in memory or on disk."""
 
 import json
 import tempfile
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 
 import librosa
 import numpy as np
@@ -49,9 +48,10 @@ class Spectrogram:
 
     def __post_init__(self):
         if self.compression not in ("log", "power", "none"):
-            raise InputError(f"compression is {self.compression!r}; expected 'log', 'power' or 'none'")
+            expected = "'log', 'power' or 'none'"
+            raise InputError(f"is {self.compression!r}", file="compression", expected=expected)
         if not 0 < self.floor < 1:
-            raise InputError(f"floor is {self.floor}; expected a share between 0 and 1")
+            raise InputError(f"is {self.floor}", file="floor", expected="a share between 0 and 1")
 
     @property
     def bins(self):
@@ -77,26 +77,22 @@ class Spectrogram:
         waveforms = np.atleast_2d(np.asarray(waveforms, dtype=np.float32))
         utterances, samples = waveforms.shape
         if samples < self.n_fft:
-            raise InputError(
-                f"utterances of {samples} samples are shorter than one window; expected {self.n_fft} or more"
-            )
+            found = f"utterances of {samples} samples are shorter than one window"
+            raise InputError(found, expected=f"{self.n_fft} or more")
         spectrograms = np.empty((utterances, self.frames(samples), self.bins), dtype=np.float32)
         for start in range(0, utterances, BATCH):
-            spectrograms[start : start + BATCH] = self._transform(waveforms[start : start + BATCH])
+            part = waveforms[start : start + BATCH]
+            magnitude = np.abs(librosa.stft(part, n_fft=self.n_fft, hop_length=self.hop_length))
+            magnitude = np.ascontiguousarray(np.swapaxes(magnitude, 1, 2))
+            if self.mel_bands:
+                bank = librosa.filters.mel(sr=self.sample_rate, n_fft=self.n_fft, n_mels=self.mel_bands)
+                magnitude = np.sqrt(magnitude**2 @ bank.T)
+            if self.compression == "power":
+                magnitude = _relative(magnitude) ** 0.2
+            elif self.compression == "log":
+                magnitude = compress(magnitude, self.floor)
+            spectrograms[start : start + BATCH] = magnitude
         return spectrograms
-
-    def _transform(self, waveforms):
-        magnitude = np.abs(librosa.stft(waveforms, n_fft=self.n_fft, hop_length=self.hop_length))
-        magnitude = np.ascontiguousarray(np.swapaxes(magnitude, 1, 2))
-        if self.mel_bands:
-            bank = librosa.filters.mel(sr=self.sample_rate, n_fft=self.n_fft, n_mels=self.mel_bands)
-            magnitude = np.sqrt(magnitude**2 @ bank.T)
-        if self.compression == "none":
-            return magnitude
-        if self.compression == "power":
-            loudest = magnitude.max(axis=(1, 2), keepdims=True)
-            return (magnitude / np.maximum(loudest, np.finfo(np.float32).tiny)) ** 0.2
-        return compress(magnitude, self.floor)
 
     def to_dict(self):
         """The settings, to be saved with a model."""
@@ -104,23 +100,21 @@ class Spectrogram:
 
     @classmethod
     def from_dict(cls, settings):
-        """Features with saved settings.
-
-        Raises
-        ------
-        InputError
-            When `settings` names something that this version does not know.
-        """
+        """Features with saved settings; InputError when one is not known to this version."""
         unknown = sorted(set(settings) - {field.name for field in fields(cls)})
         if unknown:
             raise InputError(f"saved features have unknown settings {', '.join(unknown)}")
         return cls(**settings)
 
 
+def _relative(magnitude):
+    """Magnitudes relative to each utterance's loudest bin: the recording level, a gain, is not a voice."""
+    loudest = magnitude.max(axis=(1, 2), keepdims=True)
+    return magnitude / np.maximum(loudest, np.finfo(np.float32).tiny)
+
+
 def compress(magnitude, floor=1e-5):
     """Natural logarithm of magnitudes relative to each utterance's loudest bin.
-
-    Dividing by the loudest bin takes the recording level out: a gain is not a voice.
 
     Parameters
     ----------
@@ -132,9 +126,7 @@ def compress(magnitude, floor=1e-5):
     -------
     float32 array of the same shape, between ``log(floor)`` and 0.
     """
-    loudest = magnitude.max(axis=(1, 2), keepdims=True)
-    relative = magnitude / np.maximum(loudest, np.finfo(np.float32).tiny)
-    return np.log(np.maximum(relative, floor)).astype(np.float32)
+    return np.log(np.maximum(_relative(magnitude), floor)).astype(np.float32)
 
 
 IN_MEMORY = 2**30  # bytes of spectrograms; more are put on the disk
@@ -168,25 +160,21 @@ def spectrograms_of(corpus, spectrogram, speeds=()):
     InputError
         When stored ones are damaged or another corpus's, or the disk is full.
     """
-    found = {speed: _stored(corpus, spectrogram, speed) for speed in (1, *speeds)}
-    samples = {speed: at_speed(corpus.waveforms[:1], speed).shape[1] for speed in found}
-    shapes = {s: (len(corpus.waveforms), spectrogram.frames(samples[s]), spectrogram.bins) for s in found}
-    needed = sum(4 * np.prod(shape) for speed, shape in shapes.items() if found[speed] is None)
-    for speed, shape in shapes.items():
-        if found[speed] is None:
-            found[speed] = _made(corpus.waveforms, spectrogram, speed, shape, needed > IN_MEMORY)
+    found = {speed: load_features(corpus, spectrogram, speed) for speed in (1, *speeds)}
+    missing = [speed for speed, stored in found.items() if stored is None]
+    frames = sum(spectrogram.frames(corpus.waveforms.shape[1] / speed) for speed in missing)
+    on_disk = 4 * len(corpus.waveforms) * frames * spectrogram.bins > IN_MEMORY
+    found |= {speed: _made(corpus.waveforms, spectrogram, speed, on_disk) for speed in missing}
     return [found[speed] for speed in (1, *speeds)]
 
 
-def load_features(folder, stem, spectrogram, speed=1):
-    """Features that were stored beside a corpus, mapped: they may be larger than memory.
+def load_features(corpus, spectrogram, speed=1):
+    """Spectrograms that ``python -m helpers.convert --features`` has stored beside a corpus, mapped.
 
     Parameters
     ----------
-    folder : path
-        With ``features.json``, the settings, and ``trs.features.npy`` or ``tes.features.npy``, which
-        ``python -m helpers.convert --features`` writes.
-    stem : {"trs", "tes"}
+    corpus : corpora.Corpus
+        Three of its rows are compared with what is stored.
     spectrogram : features.Spectrogram
     speed : float
         Of the copy; 1: the recordings themselves.
@@ -200,56 +188,48 @@ def load_features(folder, stem, spectrogram, speed=1):
     Raises
     ------
     InputError
-        When they are damaged.
+        When they are damaged, or another corpus's.
     """
-    path, about = Path(folder) / features_name(stem, speed), Path(folder) / "features.json"
-    if not path.exists():
+    path = corpus.path and corpus.path.with_name(features_name(corpus.path.stem, speed))
+    if path is None or not path.exists():
         return None
     with error_context(path, "features as python -m helpers.convert --features writes them"):
         try:
-            settings = json.loads(about.read_text())
-            stored = np.lib.format.open_memmap(path, mode="r")
+            settings = json.loads(path.with_name("features.json").read_text())
+            stored = np.asarray(np.lib.format.open_memmap(path, mode="r"))  # rows of a map are heavier
         except (OSError, ValueError) as error:
-            raise InputError(f"or {about.name} cannot be read ({describe_value(error)})") from None
+            raise InputError(f"or features.json cannot be read ({describe_value(error)})") from None
         if settings != spectrogram.to_dict():
             return None
         if stored.ndim != 3 or stored.dtype != np.float32 or stored.shape[2] != spectrogram.bins:
             raise InputError(f"holds an array of {stored.dtype} and shape {stored.shape}")
-    return np.asarray(stored)  # its rows are lighter than a map's own
-
-
-def _stored(corpus, spectrogram, speed):
-    """What a conversion has stored of a corpus, if it has, with these settings; three rows are compared."""
-    found = corpus.path and load_features(corpus.path.parent, corpus.path.stem, spectrogram, speed)
-    if found is None:
-        return None
-    path = corpus.path.with_name(features_name(corpus.path.stem, speed))
     with error_context(path, f"the features of {corpus.path.name}: convert the corpus again, or remove them"):
-        if len(found) != len(corpus.waveforms):
-            raise InputError(f"holds {len(found)} utterances of {len(corpus.waveforms)}")
+        if len(stored) != len(corpus.waveforms):
+            raise InputError(f"holds {len(stored)} utterances of {len(corpus.waveforms)}")
         for row in np.unique([0, len(corpus.waveforms) // 2, len(corpus.waveforms) - 1]):
             ours = spectrogram(at_speed(corpus.waveforms[row : row + 1], speed))[0]
-            if ours.shape != found[row].shape or not np.allclose(ours, found[row], atol=1e-2):
+            if ours.shape != stored[row].shape or not np.allclose(ours, stored[row], atol=1e-2):
                 raise InputError(f"holds other speech in row {row} (counted from 0)")
-    return found
+    return stored
 
 
-def _made(waveforms, spectrogram, speed, shape, on_disk):
+def _made(waveforms, spectrogram, speed, on_disk):
+    samples = at_speed(waveforms[:1], speed).shape[1]
+    shape = len(waveforms), spectrogram.frames(samples), spectrogram.bins
     starts = range(0, len(waveforms), BATCH)
-    parts = ((i, spectrogram(at_speed(waveforms[i : i + BATCH], speed))) for i in starts)
+    parts = (spectrogram(at_speed(waveforms[start : start + BATCH], speed)) for start in starts)
     if not on_disk:
         made = np.empty(shape, np.float32)
-        for start, part in parts:
+        for start, part in zip(starts, parts, strict=True):
             made[start : start + BATCH] = part
         return made
     try:
         with tempfile.TemporaryFile() as file:
-            for _, part in parts:
+            for part in parts:
                 file.write(part.tobytes())
             file.flush()
             return np.asarray(np.memmap(file, np.float32, "r", shape=shape))
     except OSError as error:
-        raise InputError(
-            f"spectrograms could not be put into {tempfile.gettempdir()} ({error.strerror or error}); "
-            f"expected {4 * np.prod(shape) / 1e9:.1f} GB of space: set TMPDIR to another folder"
-        ) from error
+        reason = f"could not be put into {tempfile.gettempdir()} ({error.strerror or error})"
+        expected = f"{4 * np.prod(shape) / 1e9:.1f} GB of space: set TMPDIR to another folder"
+        raise InputError(reason, file="spectrograms", expected=expected) from error

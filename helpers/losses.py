@@ -1,4 +1,4 @@
-"""What training makes small: losses over all pairs of a batch."""
+"""The balanced pair loss, over all pairs of a batch."""
 
 import keras
 from keras import ops

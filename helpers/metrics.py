@@ -1,12 +1,8 @@
-"""How good it is: error rates of scored trials, with intervals over speakers."""
-
-import json
-from pathlib import Path
+"""Error rates of scored trials: EER, ROC AUC, minDCF, balanced accuracy."""
 
 import numpy as np
 
 from helpers import InputError
-from helpers.files import atomic_write
 
 TARGET_PRIOR = 0.05  # of minDCF, as in the NIST and VoxCeleb evaluations
 
@@ -53,7 +49,7 @@ def _weighed(scores, labels, weights):
     weights = np.ones(len(scores)) if weights is None else np.asarray(weights, dtype=float)
     target, impostor = weights * (labels == 1), weights * (labels == 0)
     if target.sum() == 0 or impostor.sum() == 0:
-        raise InputError("all trials are of one kind; expected both target and impostor trials")
+        raise InputError("all trials are of one kind", expected="both target and impostor trials")
     return scores, target, impostor
 
 
@@ -83,10 +79,9 @@ def error_rates(scores, labels, weights=None):
     """
     scores, target, impostor = _weighed(scores, labels, weights)
     order = np.argsort(scores, kind="stable")
-    distinct = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))  # equal scores move as one
-    rejected = np.append(0, np.cumsum(target[order])[distinct]) / target.sum()
-    accepted = 1 - np.append(0, np.cumsum(impostor[order])[distinct]) / impostor.sum()
-    return np.append(scores[order][distinct], np.inf), np.clip(accepted, 0, 1), np.clip(rejected, 0, 1)
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))  # equal scores move as one
+    rejected, turned_away = (np.append(0, np.cumsum(kind[order])[ends]) for kind in (target, impostor))
+    return np.append(scores[order][ends], np.inf), 1 - turned_away / turned_away[-1], rejected / rejected[-1]
 
 
 def equal_error(scores, labels, weights=None):
@@ -103,13 +98,17 @@ def equal_error(scores, labels, weights=None):
     -------
     rate, threshold : float
     """
-    thresholds, accepted, rejected = error_rates(scores, labels, weights)
+    return equal_error_of_rates(*error_rates(scores, labels, weights))
+
+
+def equal_error_of_rates(thresholds, accepted, rejected):
+    """What `equal_error` gives, from what `error_rates` gives."""
     after = int(np.argmax(rejected >= accepted))
     gap = accepted - rejected
     share = gap[after - 1] / (gap[after - 1] - gap[after])
     position = share if gap[after] < 0 else 0.5  # equal rates from one score to the next: halfway between
     rate = accepted[after - 1] + share * (accepted[after] - accepted[after - 1])
-    upper = min(thresholds[after], np.max(scores))
+    upper = thresholds[min(after, len(thresholds) - 2)]  # the last one is infinite
     return float(rate), float(thresholds[after - 1] + position * (upper - thresholds[after - 1]))
 
 
@@ -125,7 +124,11 @@ def roc_auc(scores, labels, weights=None):
     -------
     float
     """
-    _, accepted, rejected = error_rates(scores, labels, weights)
+    return roc_auc_of_rates(*error_rates(scores, labels, weights))
+
+
+def roc_auc_of_rates(thresholds, accepted, rejected):
+    """What `roc_auc` gives, from what `error_rates` gives."""
     return float(np.trapezoid((1 - rejected)[::-1], accepted[::-1]))
 
 
@@ -146,7 +149,11 @@ def min_dcf(scores, labels, weights=None, target_prior=TARGET_PRIOR):
     float
         0 is perfect, 1 no better than always giving the likelier answer.
     """
-    _, accepted, rejected = error_rates(scores, labels, weights)
+    return min_dcf_of_rates(*error_rates(scores, labels, weights), target_prior)
+
+
+def min_dcf_of_rates(thresholds, accepted, rejected, target_prior=TARGET_PRIOR):
+    """What `min_dcf` gives, from what `error_rates` gives."""
     cost = target_prior * rejected + (1 - target_prior) * accepted
     return float(cost.min() / min(target_prior, 1 - target_prior))
 
@@ -169,37 +176,4 @@ def balanced_accuracy(scores, labels, threshold, weights=None):
     """
     scores, target, impostor = _weighed(scores, labels, weights)
     accepted = scores >= threshold
-    return float(target @ accepted / target.sum() + impostor @ ~accepted / impostor.sum()) / 2
-
-
-def write_row(folder, system, row):
-    """Add a system's figures to the folder's `metrics.json`, keeping the other systems' rows.
-
-    Parameters
-    ----------
-    folder : path
-    system : str
-        Short name; an earlier row of that name is replaced.
-    row : dict
-        Python values; figures are finite numbers.
-
-    Raises
-    ------
-    InputError
-        When the row holds anything else, the file there is not a table of systems, or cannot be written.
-    """
-    path = Path(folder) / "metrics.json"
-    rows = {}
-    if path.exists():
-        try:
-            rows = json.loads(path.read_text())
-            rows[system] = row
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{path.name} is not a JSON object with a row a system ({error})") from error
-    rows[system] = row
-    try:
-        text = json.dumps(rows, indent=2, allow_nan=False)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path.name}: the row {system} cannot be written ({error})") from error
-    with atomic_write(path) as temporary:
-        temporary.write_text(text + "\n")
+    return float(np.average(accepted, weights=target) + np.average(~accepted, weights=impostor)) / 2

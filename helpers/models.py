@@ -1,11 +1,10 @@
-"""The twin network: one GRU encoder, and the models that share its weights."""
+"""The Siamese network: one GRU encoder, and the models that share its weights."""
 
 import random
 
 import keras
 import numpy as np
 from keras import layers, ops
-
 
 CHUNK = 4096  # utterances whose spectrograms are in memory at a time
 EMPTY = 0.8  # share of frames; speech that fills its band has the lowest value in less than a fifth
@@ -36,9 +35,6 @@ class AllPairs(layers.Layer):
     def call(self, embeddings):
         return ops.matmul(embeddings, ops.transpose(embeddings))
 
-    def compute_output_shape(self, shape):
-        return (shape[0], shape[0])
-
 
 @registered
 class ScaledCosine(layers.Layer):
@@ -54,20 +50,11 @@ class ScaledCosine(layers.Layer):
 
     def build(self, shape):
         constant = keras.initializers.Constant
-        positive = keras.constraints.NonNeg()
-        self.w = self.add_weight(
-            shape=(), name="w", initializer=constant(self.initial_w), constraint=positive
-        )
-        self.b = self.add_weight(shape=(), name="b", initializer=constant(self.initial_b))
+        self.w = self.add_weight((), constant(self.initial_w), name="w", constraint="non_neg")
+        self.b = self.add_weight((), constant(self.initial_b), name="b")
 
     def call(self, cosine):
         return self.w * cosine + self.b
-
-    def compute_output_shape(self, shape):
-        return shape
-
-    def get_config(self):
-        return super().get_config() | {"w": self.initial_w, "b": self.initial_b}
 
 
 def layer_seed():
@@ -98,7 +85,7 @@ def standardisation(values):
 
 
 def gru_encoder(spectrograms, bands=64, units=96, dimensions=48, dropout=0.2, shortcut=True, stride=2):
-    """A GRU that turns a spectrogram of any length into a voice of fixed length.
+    """A GRU that turns a spectrogram of any length into an embedding.
 
     Standardised bins, a learnt reduction of the bins to `bands`, a GRU, mean and standard deviation over
     time, and a projection to length 1. The GRU's settings are those that cuDNN accepts.
@@ -131,8 +118,8 @@ def gru_encoder(spectrograms, bands=64, units=96, dimensions=48, dropout=0.2, sh
     if shortcut:
         around = StatisticsPooling(name="pooling_around")(x)
         pooled = layers.Concatenate(name="both")([pooled, around])
-    voice = layers.Dense(dimensions, name="projection")(pooled)
-    return keras.Model(inputs, layers.UnitNormalization(name="embedding")(voice), name="encoder")
+    projected = layers.Dense(dimensions, name="projection")(pooled)
+    return keras.Model(inputs, layers.UnitNormalization(name="embedding")(projected), name="encoder")
 
 
 def concatenate_encoders(encoders):
@@ -184,9 +171,70 @@ def embed_spectrograms(encoder, spectrograms):
     return np.concatenate(embeddings)
 
 
-def pair_logits(embeddings, scale):
-    """Logits `(n, n)` of all pairs of a batch of embeddings `(n, d)` of length 1."""
-    return scale(AllPairs()(embeddings))
+def embed_by_length(embed, recordings, lengths):
+    """Embeddings of recordings of any length, in one call for all that are cut to the same length.
+
+    A backend compiles an encoder anew for each length.
+
+    Parameters
+    ----------
+    embed : callable (array (n, length, ...)) -> array (n, dimensions)
+    recordings : sequence of arrays (at least its length, ...)
+        Waveforms or spectrograms.
+    lengths : int array (recordings,)
+        What each is cut to, at its end.
+
+    Returns
+    -------
+    float array (recordings, dimensions)
+    """
+    embeddings = {}
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        found = embed(np.stack([recordings[row][:length] for row in rows]))
+        embeddings |= dict(zip(rows, found, strict=True))
+    return np.stack([embeddings[row] for row in range(len(lengths))])
+
+
+def repeat_to_length(spectrogram, frames):
+    """A spectrogram (n, bins) that is too short, repeated to so many frames; a longer one as it is.
+
+    Silence put in place of what is missing would be heard.
+    """
+    short = len(spectrogram) < frames
+    return np.resize(spectrogram, (frames, spectrogram.shape[1])) if short else spectrogram
+
+
+def window_means(network, windows, batch_size):
+    """What a network makes of recordings that are cut into windows: the mean over the windows of each.
+
+    Parameters
+    ----------
+    network : keras.Model
+    windows : list of float arrays (windows, frames, bins)
+        One for each recording.
+    batch_size : int
+
+    Returns
+    -------
+    list of float arrays (recordings, values)
+        One for each of the network's outputs.
+    """
+    outputs = network.predict(np.concatenate(windows), batch_size=batch_size, verbose=0)
+    starts = np.cumsum([0, *map(len, windows[:-1])])
+    counts = np.array([[len(each)] for each in windows])
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    return [np.add.reduceat(values, starts) / counts for values in outputs]
+
+
+def unit_length(embeddings):
+    """Embeddings (n, dimensions) scaled to length 1."""
+    return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+
+
+def count_parameters(model):
+    """How many numbers a model or a layer has learnt."""
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
 def batch_model(encoder, scale):
@@ -203,7 +251,7 @@ def batch_model(encoder, scale):
         `(n, frames, bins)` to logits `(n, n)`, for `losses.BalancedPairLoss`.
     """
     inputs = keras.Input(encoder.input_shape[1:], name="spectrograms")
-    return keras.Model(inputs, pair_logits(encoder(inputs), scale), name="all_pairs")
+    return keras.Model(inputs, scale(AllPairs()(encoder(inputs))), name="all_pairs")
 
 
 def cudnn_obstacles(gru):

@@ -1,54 +1,38 @@
 """What every notebook needs: its parameters checked, its output folder, a figure saved.
 
-``python -m helpers.notebook NOTEBOOK ...`` executes notebooks in place with their default parameters, on the
-embedded corpus, and cleans their metadata: this makes the outputs that are committed.
+Its import brings in Keras quietly where a notebook runs, so it stands first in all of them.
 """
 
 import ast
-import importlib.abc
-import importlib.util
 import logging
 import os
-import sys
 from pathlib import Path
+
+from IPython import get_ipython
 
 from helpers import PROJECT, InputError
 from helpers.files import atomic_write
 
 
-class QuietTensorFlow(importlib.abc.MetaPathFinder):
-    """Import TensorFlow, whoever asks for it, with the process's stderr closed off.
+def import_keras():
+    """Import Keras and its backend without the lines that TensorFlow logs.
 
-    Its native code logs a few lines before any of its settings count, ``TF_CPP_MIN_LOG_LEVEL`` included, and
+    Its native code logs a few before any of its settings count, ``TF_CPP_MIN_LOG_LEVEL`` included, and
     papermill would store them in every notebook. An import that fails still raises its exception.
     """
-
-    def find_spec(self, name, path=None, target=None):
-        if name != "tensorflow":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        if spec:
-            spec.loader.exec_module = self.quietly(spec.loader.exec_module)
-        return spec
-
-    @staticmethod
-    def quietly(load):
-        def exec_module(module):
-            stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, 2)
-            try:
-                load(module)
-                logging.getLogger("tensorflow").setLevel(logging.ERROR)  # no advice about retracing
-            finally:
-                os.dup2(stderr, 2)
-                os.close(stderr)
-                os.close(null)
-
-        return exec_module
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 2)
+        import keras  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # no advice about retracing
 
 
-sys.meta_path.insert(0, QuietTensorFlow())
+if get_ipython() is not None:
+    import_keras()
 
 
 def assigned_names(source):
@@ -80,7 +64,7 @@ def assigned_names(source):
 def check_parameters():
     """Refuse a parameter that the notebook does not have; called right after its ``parameters`` cell.
 
-    papermill assigns whatever it is given in a cell of its own, which starts with ``# Parameters``, and only
+    papermill assigns what it is given in a cell of its own, which starts with ``# Parameters``, and only
     warns when the notebook knows no such name. Without that cell, as in JupyterLab and under nbval, there is
     nothing to check.
 
@@ -89,8 +73,6 @@ def check_parameters():
     InputError
         Naming the parameters that do not exist and those that do.
     """
-    from IPython import get_ipython
-
     shell = get_ipython()
     history = shell.history_manager.input_hist_parsed if shell else []
     given, known = {}, {}
@@ -109,8 +91,6 @@ def is_interactive():
     Jupyter's server names its session in the environment of the kernels it starts, and VS Code the notebook's
     file in the kernel's own variables; papermill, nbval and nbconvert do neither.
     """
-    from IPython import get_ipython
-
     shell = get_ipython()
     return "JPY_SESSION_NAME" in os.environ or (shell is not None and "__vsc_ipynb_file__" in shell.user_ns)
 

@@ -1,6 +1,5 @@
-"""Which utterances are compared: pairs and trials as index arrays, label 1 for the same speaker."""
+"""Pairs and trials as index arrays, label 1 for the same speaker; trials with several enrolled utterances."""
 
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -53,26 +52,6 @@ def all_trials(speakers):
     return Pairs(left, right, (speakers[left] == speakers[right]).astype(int))
 
 
-def positive_pairs(speakers):
-    """Every pair of different utterances of one speaker: k (k - 1) / 2 for a speaker's k utterances.
-
-    Parameters
-    ----------
-    speakers : int array (n,)
-
-    Returns
-    -------
-    Pairs
-    """
-    found = [
-        pair
-        for speaker in np.unique(speakers)
-        for pair in combinations(np.flatnonzero(np.asarray(speakers) == speaker), 2)
-    ]
-    left, right = np.array(found, dtype=int).reshape(-1, 2).T
-    return Pairs(left, right, np.ones(len(left), dtype=int))
-
-
 def balanced_pairs(speakers, seed=0):
     """All positive pairs and as many different negative ones, drawn without replacement.
 
@@ -96,8 +75,9 @@ def balanced_pairs(speakers, seed=0):
     positive, negative = np.flatnonzero(trials.label == 1), np.flatnonzero(trials.label == 0)
     if not 0 < len(positive) <= len(negative):
         raise InputError(
-            f"{len(positive)} positive and {len(negative)} negative pairs; expected at least one positive "
-            "and as many negative: more speakers, or at least two utterances a speaker"
+            f"{len(positive)} positive and {len(negative)} negative pairs",
+            expected="at least one positive and as many negative: more speakers, or at least two utterances "
+            "a speaker",
         )
     drawn = np.random.default_rng(seed).choice(negative, size=len(positive), replace=False)
     return trials.select(np.concatenate([positive, np.sort(drawn)]))
@@ -144,14 +124,11 @@ def enrolments(speakers, enrolled=5, draws=10, seed=0):
     speakers = np.asarray(speakers)
     names, counts = np.unique(speakers, return_counts=True)
     if enrolled < 1 or not len(names):
-        raise InputError(
-            f"{enrolled} utterances to enrol of {len(names)} speakers; expected at least one of each"
-        )
+        found = f"{enrolled} utterances to enrol of {len(names)} speakers"
+        raise InputError(found, expected="at least one of each")
     if counts.min() <= enrolled:
-        raise InputError(
-            f"speaker {names[counts.argmin()]} has {counts.min()} utterances; expected more than the "
-            f"{enrolled} that are enrolled"
-        )
+        found = f"speaker {names[counts.argmin()]} has {counts.min()} utterances"
+        raise InputError(found, expected=f"more than the {enrolled} that are enrolled")
     rng = np.random.default_rng(seed)
     parts = []
     for _ in range(draws):

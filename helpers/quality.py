@@ -1,7 +1,7 @@
 """Is a recording fit to be judged, and what in it may make the answer wrong?
 
 The limits were set on speechocean762 and the course's files, clean and spoilt on purpose. The error rates
-told are those of `python -m helpers.research.robustness` with the course's model (`notebooks/models`) over
+given are those of `python -m helpers.research.robustness` with the course's model (`notebooks/models`) over
 40 speakers of speechocean762, clean recordings against spoilt ones; clean against clean the EER is 8 %.
 """
 
@@ -34,8 +34,21 @@ class Quality(NamedTuple):
 
 
 def speech_parts(waveform):
-    """First samples and ends (parts, 2) of what is less than `SILENT` below the loudest frame."""
+    """First samples and ends (parts, 2) of speech: voice activity detection by level.
+
+    Speech is what lies less than `SILENT` below the loudest frame (`librosa.effects.split`).
+    """
     return librosa.effects.split(waveform, top_db=SILENT, frame_length=1024, hop_length=256)
+
+
+def keep_speech(waveform):
+    """The `speech_parts` of a waveform (samples,), one after the other; all of it if none is loud."""
+    return np.concatenate([waveform[start:end] for start, end in speech_parts(waveform)])
+
+
+def trim_silence(waveforms, decibels=40):
+    """Waveforms without the silence at their ends, which is more than `decibels` below the loudest frame."""
+    return [librosa.effects.trim(waveform, top_db=decibels)[0] for waveform in waveforms]
 
 
 def measure_quality(waveform):
@@ -54,7 +67,7 @@ def measure_quality(waveform):
         is no pause; `clipped`, the share of samples within 2 % of the peak; `high`, the power above 4.3 kHz
         over all; the first and last samples, where a cut clicks, have no weight in it.
     """
-    speech = np.concatenate([waveform[start:end] for start, end in speech_parts(waveform)]).astype(float)
+    speech = keep_speech(waveform).astype(float)
     frames = librosa.util.frame(np.asarray(waveform, float), frame_length=512, hop_length=256)
     power = np.mean(frames**2, axis=0) + 1e-12
     louder = power[power >= np.median(power)].mean()
@@ -89,22 +102,18 @@ def check_fit(quality, name, calls=False):
     calls : bool
         Whether the model judges telephone calls, and nothing else: `verifier.Verifier.knows_calls`.
     """
-    expected = "expected a second or more of clear speech"
-    if not calls:
-        expected += ", recorded at 16,000 Hz or more"
-    if quality.speech_seconds < SHORTEST:
-        raise InputError(f"{name} has {quality.speech_seconds:.1f} s of speech; {expected}")
-    if quality.seconds > LONGEST:
-        raise InputError(f"{name} is {quality.seconds:.0f} s long; expected {LONGEST:.0f} s at most")
-    if quality.snr < NOISIEST:
-        found = f"its speech is {quality.snr:.0f} dB above its quietest parts"
-        raise InputError(f"{name} is too noisy ({found}); {expected}")
-    if quality.high < NARROW and not calls:
-        raise InputError(f"{name} has nothing above 4 kHz, like a telephone call; {expected}")
-    if calls and not quality.high < NARROW:
-        raise InputError(
-            f"{name} has sound above 4 kHz; expected a telephone call: this model learnt from them"
-        )
+    clear = "a second or more of clear speech" + ("" if calls else ", recorded at 16,000 Hz or more")
+    noise = f"is too noisy (its speech is {quality.snr:.0f} dB above its quietest parts)"
+    narrow = quality.high < NARROW
+    for unfit, found, expected in (
+        (quality.speech_seconds < SHORTEST, f"has {quality.speech_seconds:.1f} s of speech", clear),
+        (quality.seconds > LONGEST, f"is {quality.seconds:.0f} s long", f"{LONGEST:.0f} s at most"),
+        (quality.snr < NOISIEST, noise, clear),
+        (narrow and not calls, "has nothing above 4 kHz, like a telephone call", clear),
+        (calls and not narrow, "has sound above 4 kHz", "a telephone call: this model learnt from them"),
+    ):
+        if unfit:
+            raise InputError(found, file=name, expected=expected)
 
 
 def telephone_share(waveforms, most=500):
@@ -133,32 +142,11 @@ def spectrum_distance(waveform, other):
     ----------
     waveform, other : float arrays (samples,)
         At 16,000 Hz.
-
-    Returns
-    -------
-    float
     """
-    return float(np.sqrt(np.mean((_average_spectrum(waveform) - _average_spectrum(other)) ** 2)))
-
-
-def _average_spectrum(waveform):
-    """In dB, 24 mel bands of the louder half of the frames, less their mean: (24,)."""
-    mel = librosa.feature.melspectrogram(y=waveform, sr=SAMPLE_RATE, n_fft=1024, hop_length=512, n_mels=24)
-    loud = mel.sum(axis=0)
-    decibels = 10 * np.log10(mel[:, loud >= np.median(loud)] + 1e-9).mean(axis=1)
-    return decibels - decibels.mean()
-
-
-def trim_silence(waveforms, decibels=40):
-    """Waveforms without the silence at their ends, which is more than `decibels` below the loudest frame."""
-    return [librosa.effects.trim(waveform, top_db=decibels)[0] for waveform in waveforms]
-
-
-def keep_speech(waveform, decibels=35):
-    """The parts of a waveform (samples,) that are not silent, one after the other; all of it if none is loud.
-
-    Voice activity detection by level: what stays is less than so many decibels below the loudest frame
-    (`librosa.effects.split`).
-    """
-    parts = librosa.effects.split(waveform, top_db=decibels, frame_length=1024, hop_length=256)
-    return np.concatenate([waveform[start:end] for start, end in parts])
+    shapes = []
+    for each in (waveform, other):
+        mel = librosa.feature.melspectrogram(y=each, sr=SAMPLE_RATE, n_fft=1024, hop_length=512, n_mels=24)
+        loud = mel.sum(axis=0)  # the louder half of the frames counts
+        decibels = 10 * np.log10(mel[:, loud >= np.median(loud)] + 1e-9).mean(axis=1)
+        shapes.append(decibels - decibels.mean())
+    return float(np.sqrt(np.mean((shapes[0] - shapes[1]) ** 2)))

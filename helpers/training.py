@@ -1,23 +1,23 @@
-"""How the encoders learn: side by side, each with a fold of the speakers held out from it."""
+"""Training of the encoders: side by side, each with a fold of the speakers held out from it."""
 
-import re
+import math
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
 
 from helpers.batches import SpeakerBatches, TrainingConfig, assign_folds, sample_speakers
 from helpers.calibration import calibrate
-from helpers.checkpoint import Checkpoint
+from helpers.checkpoint import adam, fit_epochs, open_checkpoint
 from helpers.features import spectrograms_of
-from helpers.files import fingerprint
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
-from helpers.models import ScaledCosine, concatenate_encoders, embed_spectrograms, gru_encoder, pair_logits
+from helpers.models import AllPairs, ScaledCosine, concatenate_encoders, count_parameters
+from helpers.models import embed_spectrograms, gru_encoder
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
 from helpers.quality import telephone_share
@@ -38,7 +38,7 @@ def speed_copies(corpus, speakers, spectrogram, config):
     speakers : int array (utterances,)
         Numbered from 0.
     spectrogram : features.Spectrogram
-    config : Recipe
+    config : batches.TrainingConfig
 
     Returns
     -------
@@ -53,30 +53,18 @@ def speed_copies(corpus, speakers, spectrogram, config):
 
 
 def pair_objective(embeddings, config, speakers):
-    """What the encoder is taught by: outputs and their losses, here all pairs of a batch.
-
-    Parameters
-    ----------
-    embeddings : keras tensor (n, dimensions)
-    config : Recipe
-    speakers : int
-        How many there are, copies included.
-
-    Returns
-    -------
-    list of keras tensors, list of keras.losses.Loss
-    """
-    return [pair_logits(embeddings, ScaledCosine())], [BalancedPairLoss()]
+    """The course's `objective` of `TrainingHooks`: all pairs of a batch and their balanced loss."""
+    return [ScaledCosine()(AllPairs()(embeddings))], [BalancedPairLoss()]
 
 
 class TrainingHooks(NamedTuple):
     """The exchangeable parts of a training; those of the course by default.
 
-    `encoder` (spectrograms) builds an encoder. `objective` (embeddings, recipe, speakers) gives the outputs
-    and losses that teach it. `copies` (corpus, speakers, spectrogram, recipe) gives what it is taught from as
-    `speed_copies` does: first the utterances themselves; a copy that counts as another speaker's has a
-    multiple of the number of speakers added to its own. `augment` (spectrograms, rng) varies the batches of
-    an epoch.
+    `encoder` (spectrograms) builds an encoder. `objective` (embeddings (n, dimensions), config, number of
+    speakers, copies included) gives a list of outputs and one of the losses that teach it. `copies` (corpus,
+    speakers, spectrogram, config) gives what it is taught from as `speed_copies` does: first the utterances
+    themselves; a copy that counts as another speaker's has a multiple of the number of speakers added to its
+    own. `augment` (spectrograms, rng) varies the batches of an epoch.
     """
 
     encoder: Any = gru_encoder
@@ -86,8 +74,7 @@ class TrainingHooks(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """One encoder in training: the speakers it learns from, in `batches`, and those held out from it; and the
-    spectrograms of all utterances."""
+    """One encoder in training, those who are held out from it, and the spectrograms of all utterances."""
 
     encoder: keras.Model
     batches: SpeakerBatches
@@ -107,13 +94,13 @@ def prepare_folds(corpus, speakers, spectrogram, config, hooks=None):
     speakers : int array (utterances,)
         Numbered from 0.
     spectrogram : features.Spectrogram
-    config : Recipe
-    hooks : Ingredients, optional
+    config : batches.TrainingConfig
+    hooks : TrainingHooks, optional
 
     Returns
     -------
     list of Fold
-        As many as the recipe has encoders; `held_out` is a bool array (utterances,).
+        As many as the config has encoders; `held_out` is a bool array (utterances,).
     """
     hooks = hooks or TrainingHooks()
     fold = assign_folds(speakers, config.folds, config.seed)
@@ -128,7 +115,7 @@ def prepare_folds(corpus, speakers, spectrogram, config, hooks=None):
         batches = SpeakerBatches([spectrograms[i] for i in kept], known, config, number)
         with keras.name_scope(f"encoder_{number}"):  # PyTorch's gradients need weights of different names
             rows = np.flatnonzero(np.isin(speakers, learners))
-            encoder = hooks.encoder(originals[rows[:: -(-len(rows) // STATISTICS)]])
+            encoder = hooks.encoder(originals[rows[:: math.ceil(len(rows) / STATISTICS)]])
         encoder.name = f"encoder_{number}"
         inputs = keras.Input(encoder.input_shape[1:])
         objective = hooks.objective(encoder(inputs), config, int(known.max()) + 1)
@@ -141,18 +128,15 @@ def draw_epoch(folds, number, augment=None, batches=BATCHES):
 
     As many batches for each fold as the smallest has.
     """
-    rows = min(fold.batches.steps for fold in folds) * folds[0].batches.size
+    left = min(fold.batches.steps for fold in folds) * folds[0].batches.size
     seeds = [[fold.batches.config.seed, number, fold.batches.stream, 1] for fold in folds]
-    rngs, drawn = [np.random.default_rng(seed) for seed in seeds], 0
+    rngs = [np.random.default_rng(seed) for seed in seeds]
     for parts in zip(*(fold.batches.parts(number, batches) for fold in folds), strict=False):
-        left, drawn = rows - drawn, drawn + len(parts[0][1])
-        spectrograms = [spectrograms[:left] for spectrograms, _ in parts]
+        spectrograms, speakers = ([each[:left] for each in side] for side in zip(*parts, strict=True))
+        left -= len(parts[0][1])
         if augment:
             spectrograms = [augment(each, rng) for each, rng in zip(spectrograms, rngs, strict=True)]
-        labels = [
-            speakers[:left] for fold, (_, speakers) in zip(folds, parts, strict=True) for _ in fold.outputs
-        ]
-        yield spectrograms, labels
+        yield spectrograms, [own for fold, own in zip(folds, speakers, strict=True) for _ in fold.outputs]
 
 
 def compared_utterances(held_out, speakers):
@@ -191,13 +175,7 @@ def held_out_scores(plda, embeddings, held_out, speakers):
 
 
 def train(
-    corpus,
-    spectrogram,
-    config=None,
-    checkpoint_file=None,
-    show_progress=False,
-    after_epoch=None,
-    hooks=None,
+    corpus, spectrogram, config=None, checkpoint_file=None, show_progress=False, after_epoch=None, hooks=None
 ):
     """Train a Siamese GRU on a corpus: one encoder for each fold of speakers, side by side.
 
@@ -210,20 +188,19 @@ def train(
     corpus : corpora.Corpus
         Training speakers only.
     spectrogram : features.Spectrogram
-    config : Recipe, optional
+    config : batches.TrainingConfig, optional
     checkpoint_file : path, optional
         Kept up to date after each epoch; a killed run with the same settings goes on from it, and its
         result equals that of an unbroken run. Removed at the end.
     show_progress : bool
-        Show a progress bar.
     after_epoch : callable (history, folds), optional
         Called after each epoch, to draw the curves for one.
-    hooks : Ingredients, optional
+    hooks : TrainingHooks, optional
 
     Returns
     -------
     verifier : verifier.Verifier
-        Its `facts` hold the seconds, the recipe, the corpus, the share of telephone calls in it, and the
+        Its `facts` hold the seconds, the config, the corpus, the share of telephone calls in it, and the
         held-out equal error rate.
     history : dict of lists
         `loss` and `val_loss` of each epoch, means over the folds.
@@ -231,71 +208,54 @@ def train(
     Raises
     ------
     InputError
-        When the corpus has too few speakers or utterances for the recipe.
+        When the corpus has too few speakers or utterances for the config.
     """
-    config, hooks, started = (
-        config or TrainingConfig(),
-        hooks or TrainingHooks(),
-        time.perf_counter(),
-    )
+    started, config, hooks = time.perf_counter(), config or TrainingConfig(), hooks or TrainingHooks()
     keras.utils.set_random_seed(config.seed)
     speakers = np.unique(corpus.speakers, return_inverse=True)[1]  # small numbers: Keras makes floats of them
     folds = prepare_folds(corpus, speakers, spectrogram, config, hooks)
-    spectrograms = folds[0].spectrograms
-    batches = [fold.batches for fold in folds]
-    model = keras.Model(
-        [fold.inputs for fold in folds], [output for fold in folds for output in fold.outputs]
-    )
+    spectrograms, batches = folds[0].spectrograms, [fold.batches for fold in folds]
+    outputs = [output for fold in folds for output in fold.outputs]
+    model = keras.Model([fold.inputs for fold in folds], outputs)
     steps = config.epochs * min(each.steps for each in batches)
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
-    model.compile(
-        keras.optimizers.Adam(schedule, name="adam"), [loss for fold in folds for loss in fold.losses]
-    )
-    model.optimizer.build(model.trainable_variables)
+    model.compile(adam(config.learning_rate, steps), [loss for fold in folds for loss in fold.losses])
 
-    design = re.sub(r'_\d+"', '"', model.to_json())  # without the numbers that Keras counts up as it names
     drawn, _ = next(draw_epoch(folds[:1], 0, hooks.augment))
-    parts = corpus.waveforms, corpus.speakers, config, spectrogram, keras.backend.backend(), design, *drawn
-    progress = Checkpoint(model, checkpoint_file, fingerprint(*parts))
+    parts = corpus.waveforms, corpus.speakers, config, spectrogram, *drawn
+    module = None if after_epoch else __name__  # which may look at what each epoch has left
+    state = open_checkpoint(model, config.epochs, parts, module, checkpoint_file)
     compared = [compared_utterances(fold.held_out, speakers) for fold in folds]
     unseen = [spectrograms[rows] for rows in compared]
     theirs = [speakers[rows] for rows, fold in zip(compared, folds, strict=True) for _ in fold.outputs]
     model.test_on_batch(unseen, theirs)  # builds the losses: built inside `fit`, TensorFlow traces it twice
-    left = range(progress.epoch, config.epochs)
-    for number in tqdm(
-        left, initial=progress.epoch, total=config.epochs, unit="epoch", disable=not show_progress
-    ):
-        total, drawn = 0.0, 0
-        for inputs, labels in draw_epoch(folds, number, hooks.augment, BATCHES):
-            fitted = model.fit(inputs, labels, batch_size=batches[0].size, shuffle=False, verbose=0)
-            total, drawn = total + len(labels[0]) * fitted.history["loss"][-1], drawn + len(labels[0])
+
+    def measure(loss):
         # All pairs of a fold at once; folds may differ in size, which `fit` would not take.
         tested = model.test_on_batch(unseen, theirs, return_dict=True)
-        losses = {"loss": total / drawn, "val_loss": tested["loss"]}
-        now = time.perf_counter()
-        progress.record({name: loss / len(folds) for name, loss in losses.items()}, now - started)
-        started = now
-        if after_epoch:
-            after_epoch(progress.history, folds)
-            started = time.perf_counter()  # what is drawn or tested there is no training
+        return {"loss": loss / len(folds), "val_loss": tested["loss"] / len(folds)}
 
+    draw = partial(draw_epoch, folds, augment=hooks.augment, batches=BATCHES)
+    look = after_epoch and (lambda history: after_epoch(history, folds))
+    fit_epochs(model, state, draw, batches[0].size, config.epochs, started, measure, look, show_progress)
+
+    started = time.perf_counter()
     encoder = concatenate_encoders([fold.encoder for fold in folds])
     embeddings, held_out = embed_spectrograms(encoder, spectrograms), [fold.held_out for fold in folds]
     plda = PLDA(len(folds), embeddings.shape[1] // len(folds)).fit(embeddings, speakers, held_out)
     scores, labels, *_ = held_out_scores(plda, embeddings, held_out, speakers)
     calibration = calibrate(scores, labels)
-    learnt = [variable for fold in folds for variable in fold.encoder.trainable_variables] + plda.weights
+    learnt = sum(count_parameters(fold.encoder) for fold in folds) + plda.count_params()
     facts = {
         "corpus": corpus.name,
         "backend": keras.backend.backend(),
-        "parameters": sum(int(np.prod(variable.shape)) for variable in learnt) + len(calibration),
+        "parameters": learnt + len(calibration),
         "speakers_train": int(speakers.max()) + 1,
         "calls": telephone_share(corpus.waveforms),
         "recipe": asdict(config),
         "held_out_eer": equal_error(scores, labels)[0],
-        "train_seconds": progress.seconds + time.perf_counter() - started,
+        "train_seconds": state.seconds + time.perf_counter() - started,
     }
     if checkpoint_file is not None:
         Path(checkpoint_file).unlink(missing_ok=True)
     scale = ScaledCosine(*calibration, name="calibration")
-    return Verifier(encoder, plda, scale, spectrogram, 0.0, facts), progress.history
+    return Verifier(encoder, plda, scale, spectrogram, 0.0, facts), state.history

@@ -1,6 +1,5 @@
 """A trained system in one file: encoder, PLDA, calibration, features."""
 
-import zipfile
 from pathlib import Path
 
 import keras
@@ -8,15 +7,32 @@ import numpy as np
 from keras import ops
 
 import helpers.plda  # noqa: F401, saved verifiers hold one
-from helpers import SAMPLE_RATE, InputError, first_line
+from helpers import SAMPLE_RATE, InputError
 from helpers.calibration import Calibration
+from helpers.checkpoint import load_saved
 from helpers.features import Spectrogram
 from helpers.files import atomic_write, fingerprint
-from helpers.models import CHUNK, registered
+from helpers.models import CHUNK, embed_by_length, embed_spectrograms, registered
+
+
+class SavedSystem(keras.Model):
+    """A model that is saved whole: its `PARTS` are Keras objects, its `SETTINGS` JSON values."""
+
+    PARTS = SETTINGS = ()
+
+    def get_config(self):
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in self.PARTS}
+        settings = {name: getattr(self, name) for name in ("name", *self.SETTINGS)}
+        return parts | settings | {"spectrogram": self.spectrogram.to_dict()}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in cls.PARTS}
+        return cls(**config | parts | {"spectrogram": Spectrogram.from_dict(config["spectrogram"])})
 
 
 @registered
-class Verifier(keras.Model):
+class Verifier(SavedSystem):
     """An encoder with everything that its use needs, saved in one file.
 
     Parameters
@@ -34,6 +50,8 @@ class Verifier(keras.Model):
     facts : dict, optional
         How it was trained, as JSON values.
     """
+
+    PARTS, SETTINGS = ("encoder", "plda", "scale"), ("threshold", "facts")
 
     def __init__(self, encoder, plda, scale, spectrogram, threshold, facts=None, **kwargs):
         super().__init__(**kwargs)
@@ -56,8 +74,7 @@ class Verifier(keras.Model):
         waveforms = np.atleast_2d(waveforms)
         parts = range(0, max(1, len(waveforms)), CHUNK)
         spectrograms = (self.spectrogram(waveforms[i : i + CHUNK]) for i in parts)
-        embeddings = [self.encoder.predict(each, batch_size=256, verbose=0) for each in spectrograms]
-        return np.concatenate(embeddings)
+        return np.concatenate([embed_spectrograms(self.encoder, each) for each in spectrograms])
 
     def scores(self, embeddings, others=None):
         """Log likelihood ratios (natural log) of embeddings with others, by default with each other.
@@ -71,6 +88,11 @@ class Verifier(keras.Model):
         float array (n, m)
         """
         return ops.convert_to_numpy(self.scale(self.plda.scores(embeddings, others).astype("float32")))
+
+    def pair_scores(self, first, second):
+        """Log likelihood ratios (n,) of embeddings with others, row by row: both (n, dimensions)."""
+        pairs = [np.asarray(side, dtype="float32") for side in (first, second)]
+        return ops.convert_to_numpy(self.scale(self.plda(pairs)))[:, 0]
 
     def enrolled_scores(self, embeddings, trials):
         """Log likelihood ratios of test utterances with the mean of the enrolled ones.
@@ -88,36 +110,11 @@ class Verifier(keras.Model):
         means = embeddings[trials.enrolled[first]].mean(axis=1)
         return self.scores(means, embeddings)[which.ravel(), trials.test]
 
-    def get_config(self):
-        return {
-            "name": self.name,
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "plda": keras.saving.serialize_keras_object(self.plda),
-            "scale": keras.saving.serialize_keras_object(self.scale),
-            "spectrogram": self.spectrogram.to_dict(),
-            "threshold": self.threshold,
-            "facts": self.facts,
-        }
 
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        for part in ("encoder", "plda", "scale"):
-            config[part] = keras.saving.deserialize_keras_object(config[part])
-        config["spectrogram"] = Spectrogram.from_dict(config["spectrogram"])
-        return cls(**config)
-
-
-def save_verifier(verifier, path):
-    """Save a verifier whole or not at all.
-
-    Raises
-    ------
-    InputError
-        When it cannot be written; an earlier file at `path` stays.
-    """
+def save_system(system, path):
+    """Save a model whole or not at all; InputError when it cannot, and an earlier file at `path` stays."""
     with atomic_write(path) as temporary:
-        verifier.save(temporary)
+        system.save(temporary)
 
 
 def load_verifier(path, spectrogram=None):
@@ -126,7 +123,7 @@ def load_verifier(path, spectrogram=None):
     Parameters
     ----------
     path : path
-        A `.keras` file that `save_verifier` wrote.
+        A `.keras` file that `save_system` wrote.
     spectrogram : features.Spectrogram, optional
         The features about to be used; they have to be the model's own.
 
@@ -136,22 +133,11 @@ def load_verifier(path, spectrogram=None):
         When the file is missing, damaged, not a verifier, or trained with other features.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(
-            f"{path} does not exist; notebook 04 makes it: python -m helpers.batch --notebooks 04 --out OUT "
-            "writes OUT/models/siamese_gru.keras"
-        )
-    try:
-        verifier = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # damaged archives surface as any kind of exception
-        reason = (
-            first_line(type(error).__name__, error)[:120]
-            if zipfile.is_zipfile(path)
-            else "not a whole .keras file"
-        )
-        raise InputError(f"{path.name} cannot be read as a saved model ({reason}); train it again") from error
-    if not isinstance(verifier, Verifier):
-        raise InputError(f"{path.name} holds a {type(verifier).__name__}; expected a Verifier of notebook 04")
+    missing = (
+        f"{path} does not exist; notebook 04 makes it: python -m helpers.batch --notebooks 04 --out OUT "
+        "writes OUT/models/siamese_gru.keras"
+    )
+    verifier = load_saved(path, Verifier, "a Verifier of notebook 04", missing, "train it again")
     if spectrogram is not None and spectrogram != verifier.spectrogram:
         theirs, ours = verifier.spectrogram.to_dict(), spectrogram.to_dict()
         differ = ", ".join(f"{k}={theirs[k]} (asked for {ours[k]})" for k in ours if theirs[k] != ours[k])
@@ -161,25 +147,21 @@ def load_verifier(path, spectrogram=None):
 
 def calibration_of(verifier):
     """The line from its PLDA's scores to log likelihood ratios that a `verifier.Verifier` carries."""
-    from keras.ops import convert_to_numpy
-
-    offset, top = convert_to_numpy(verifier.scale(np.array([0, 1], dtype=np.float32))).tolist()
+    offset, top = ops.convert_to_numpy(verifier.scale(np.array([0, 1], dtype=np.float32))).tolist()
     return Calibration(top - offset, offset)
 
 
 def model_digest(verifier):
-    """A short hash of a model's weights and calibration: voices of models with unlike ones do not compare."""
-    weights = [
-        np.asarray(ops.convert_to_numpy(each)) for each in verifier.encoder.weights + verifier.plda.weights
-    ]
+    """A short hash of weights and calibration: embeddings of models with unlike ones do not compare."""
+    weights = map(ops.convert_to_numpy, verifier.encoder.weights + verifier.plda.weights)
     return fingerprint(*weights, np.array(calibration_of(verifier), dtype=np.float32))
 
 
 def embed_recordings(verifier, waveforms, lengths=4):
-    """Voices of recordings of any length.
+    """Embeddings of recordings of any length.
 
-    A backend compiles the encoder anew for each length. Where there are more than `lengths` different ones,
-    recordings of a second or more are cut, at their end, to a multiple of half a second.
+    Where there are more than `lengths` different ones, recordings of a second or more are cut, at their end,
+    to a multiple of half a second: a backend compiles the encoder anew for each length.
 
     Parameters
     ----------
@@ -194,9 +176,4 @@ def embed_recordings(verifier, waveforms, lengths=4):
     samples, half = np.array([len(waveform) for waveform in waveforms]), SAMPLE_RATE // 2
     if len(np.unique(samples)) > lengths:
         samples = np.where(samples < 2 * half, samples, samples // half * half)
-    embeddings = {}
-    for count in np.unique(samples):
-        rows = np.flatnonzero(samples == count)
-        batch = np.stack([waveforms[row][:count] for row in rows])
-        embeddings |= dict(zip(rows, verifier.embed(batch), strict=True))
-    return np.stack([embeddings[row] for row in range(len(samples))])
+    return embed_by_length(verifier.embed, waveforms, samples)

@@ -1,8 +1,6 @@
 """The page, on this machine alone: enrol a voice, verify a clip against it, find the nearest voices."""
 
-import sys
-
 from helpers.app.server import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -1,4 +1,4 @@
-"""What an operating point costs: errors measured on a test set's voices, and what moving it would change."""
+"""What an operating point costs: error rates on test speakers, and what another threshold would change."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,13 @@ import numpy as np
 
 from helpers import InputError, pairs
 from helpers.data import corpora, course
+from helpers.evaluation.results import mean_scores
 from helpers.notebook import output_folder
 from helpers.search import open_set, voice_index
 from helpers.verifier import embed_recordings
 
 ATTEMPTS = 1000
+STEP = 2.0  # from an operating point to its neighbours, in log likelihood ratio
 LARGEST = 2000  # voices of an index whose strangers are counted: their scores are a square matrix
 
 
@@ -31,7 +33,7 @@ class ReferenceVoices(NamedTuple):
 
 
 def load_reference_voices(verifier, data="", out=""):
-    """The index that notebook 09 has left, or else one of the test utterances; and the test utterances.
+    """`ReferenceVoices`: the index that notebook 09 has left, or else one of the test utterances; and these.
 
     Parameters
     ----------
@@ -40,10 +42,6 @@ def load_reference_voices(verifier, data="", out=""):
         As for `course.course_folder`.
     out : path, optional
         As for `notebook.output_folder`; an index there that is damaged or another model's is passed over.
-
-    Returns
-    -------
-    Known
 
     Raises
     ------
@@ -67,8 +65,7 @@ def enrolled_scores(verifier, known, enrolled):
     """
     most = np.bincount(known.test.labels).min() - 1
     trials = pairs.enrolments(known.test.labels, min(enrolled, int(most)))
-    matrix = verifier.scores(known.embeddings)
-    return matrix[trials.enrolled, trials.test[:, None]].mean(axis=1), trials.label
+    return mean_scores(verifier.scores(known.embeddings), trials), trials.label
 
 
 def error_shares(scores, labels, threshold):
@@ -86,7 +83,7 @@ class OperatingPoint(NamedTuple):
     cost: float
 
 
-def operating_points(scores, labels, threshold, prior, cost_miss, cost_false_alarm, step=2.0):
+def operating_points(scores, labels, threshold, prior, cost_miss, cost_false_alarm):
     """An operating point beside its neighbours and the two that need no scores: a list of `OperatingPoint`.
 
     Parameters
@@ -97,23 +94,14 @@ def operating_points(scores, labels, threshold, prior, cost_miss, cost_false_ala
         The one that prior and costs ask for.
     prior, cost_miss, cost_false_alarm : float
         As for `calibration.Calibration.threshold`.
-    step : float
-        How far the neighbours are.
     """
-    places = {
-        "everybody let in": -np.inf,
-        "laxer": threshold - step,
-        "as set": threshold,
-        "stricter": threshold + step,
-        "nobody let in": np.inf,
-    }
-    found = []
-    for name, place in places.items():
+    names = ["everybody let in", "laxer", "as set", "stricter", "nobody let in"]
+    places, found = [-np.inf, threshold - STEP, threshold, threshold + STEP, np.inf], []
+    for name, place in zip(names, places, strict=True):
         miss, false_alarm = error_shares(scores, labels, place)
         refused, let_in = ATTEMPTS * prior * miss, ATTEMPTS * (1 - prior) * false_alarm
-        found.append(
-            OperatingPoint(name, place, refused, let_in, refused * cost_miss + let_in * cost_false_alarm)
-        )
+        cost = refused * cost_miss + let_in * cost_false_alarm
+        found.append(OperatingPoint(name, place, refused, let_in, cost))
     return found
 
 

@@ -15,47 +15,52 @@ def clip_html(clip, spectrogram):
     """A clip as HTML: its name, its length, its picture, a player, and what may make an answer wrong."""
     found = clip.quality
     length = f"{found.seconds:.1f} s, of which {found.speech_seconds:.1f} s are speech"
-    minds = "".join(f'<div class="mind">{escape(remark)}</div>' for remark in clip.remarks)
-    picture = data_url(
-        verification_plots.png_bytes(verification_plots.plot_recording(clip.waveform, spectrogram)),
-        "image/png",
-    )
-    seen = f"waveform and spectrogram of {clip.name}"
-    return (
-        f'<div class="name">{escape(clip.name)}</div><div class="small">{length}</div>'
-        f'<img alt="{escape(seen)}" src="{picture}">{audio_html(clip.waveform, clip.name)}{minds}'
-    )
+    figure = verification_plots.plot_recording(clip.waveform, spectrogram)
+    picture = picture_html(figure, f"waveform and spectrogram of {clip.name}")
+    head = f'<div class="name">{escape(clip.name)}</div><div class="small">{length}</div>'
+    return f"{head}{picture}{audio_html(clip.waveform, clip.name)}{remarks_html(clip.remarks)}"
+
+
+def picture_html(figure, text):
+    """A figure as an HTML image; `text` says what it shows."""
+    content = base64.b64encode(verification_plots.png_bytes(figure)).decode()
+    return f'<img alt="{escape(text)}" src="data:image/png;base64,{content}">'
 
 
 def audio_html(waveform, name):
     """A waveform as an HTML audio element."""
-    source = data_url(audio.flac_bytes(waveform), "audio/flac")
-    return f'<audio controls aria-label="{escape(name)}" src="{source}"></audio>'
+    content = base64.b64encode(audio.flac_bytes(waveform)).decode()
+    return f'<audio controls aria-label="{escape(name)}" src="data:audio/flac;base64,{content}"></audio>'
 
 
-def data_url(content, kind):
-    """Bytes of a kind such as image/png as an address that holds them."""
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def remarks_html(remarks):
+    """Remarks as HTML, each in a line."""
+    return "".join(f'<div class="remark">{escape(remark)}</div>' for remark in remarks)
 
 
-def answer_html(answer):
-    """An answer of `verify.verify` as HTML, in the words of `verify.describe`."""
-    said, score, *minds = verify.describe(answer).split("\n")
-    kind = "same" if answer["same"] else "different"
-    minds = "".join(f'<div class="mind">{escape(mind.removeprefix("Mind: "))}</div>' for mind in minds)
-    minds = minds and f'<div class="minds"><b>What may make it wrong</b>{minds}</div>'
-    width = f"{100 * answer['probability']:.1f}"
+def note_html(text, kind="small"):
+    """A short text as an HTML paragraph; "wrong" is the kind of an error."""
+    return f'<p class="{kind}">{escape(text)}</p>'
+
+
+def verdict_html(verdict):
+    """A `verify.Verdict` as HTML."""
+    kind = "same" if verdict.same else "different"
+    decision, score = (escape(line) for line in verify.verdict_lines(verdict))
+    remarks = remarks_html(f"{remark}." for remark in verdict.remarks)
+    if remarks:
+        remarks = f'<div class="remarks"><b>What may make it wrong</b>{remarks}</div>'
     return (
-        f'<div class="voices-answer {kind}" role="status"><div class="says">{escape(said)}</div>'
-        f'<div class="bar"><i style="width:{width}%"></i></div><div class="small">{escape(score)}</div></div>'
-        f"{minds}"
+        f'<div class="voices-answer {kind}" role="status">'
+        f'<div class="decision">{decision}</div>'
+        f'<div class="bar"><i style="width:{100 * verdict.probability:.1f}%"></i></div>'
+        f'<div class="small">{score}</div></div>{remarks}'
     )
 
 
 def costs_html(table, measured, known, threshold):
     """What the operating point costs, and what its neighbours would, as HTML."""
-    scores, labels = measured
-    refused, let_in = costs.error_shares(scores, labels, threshold)
+    refused, let_in = costs.error_shares(*measured, threshold)
     rows = "".join(
         f"<tr{' class=now' * (each.name == 'as set')}><td>{each.name}</td>"
         f"<td>{each.threshold:+.1f}</td><td>{each.refused:.1f}</td><td>{each.let_in:.1f}</td>"

@@ -1,6 +1,8 @@
 """The page that `make app` serves, and notebook 11's widgets: enrol, verify, nearest voices, and the limits.
 
-What is handed over stays in the memory of the process behind the page and ends with it.
+What is handed over stays in the memory of the process behind the page and ends with it. In all parts,
+`verifier` is a `verifier.Verifier` and `known` a `costs.ReferenceVoices`. What a person has typed, and names
+of files, are escaped before they become HTML.
 """
 
 import os
@@ -8,8 +10,9 @@ from html import escape
 from pathlib import Path
 
 import ipywidgets as widgets
+from ipywidgets import HTML
 
-import helpers.notebook  # noqa: F401, before Keras: it keeps TensorFlow's log lines from the server's
+import helpers.notebook  # noqa: F401, first: in a kernel it imports Keras without TensorFlow's log lines
 from helpers import InputError, first_line, quality, verify
 from helpers.app import costs, markup, uploads
 from helpers.app.recorder import ClipInput
@@ -23,27 +26,19 @@ COSTS = [1, 2, 5, 10, 20, 50, 100]
 STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
-def html(text):
-    """HTML as a widget; whatever a person has typed, or named a file, is escaped before it gets here."""
-    return widgets.HTML(text)
-
-
-def guarded(line):
+def guarded(method):
     """Decorate a method of a widget that has the HTML `line`: what it raises ends there, in one line."""
 
-    def decorate(method):
-        def run(self, *arguments):
-            try:
-                return method(self, *arguments)
-            except InputError as error:
-                found = str(error)
-            except Exception as error:  # a page has no use for a traceback
-                found = f"That did not work ({first_line(type(error).__name__, error)[:120]})"
-            getattr(self, line).value = f'<p class="wrong">{escape(found)}</p>'
+    def run(self, *arguments):
+        try:
+            return method(self, *arguments)
+        except InputError as error:
+            found = str(error)
+        except Exception as error:  # a page has no use for a traceback
+            found = f"That did not work ({first_line(type(error).__name__, error)[:120]})"
+        self.line.value = markup.note_html(found, "wrong")
 
-        return run
-
-    return decorate
+    return run
 
 
 class Clips(widgets.VBox):
@@ -52,7 +47,6 @@ class Clips(widgets.VBox):
     Parameters
     ----------
     verifier : verifier.Verifier
-        It says what can be judged, and shows what it hears.
     changed : callable ()
         Called when a clip has come or gone.
     most : int
@@ -62,7 +56,7 @@ class Clips(widgets.VBox):
     def __init__(self, verifier, changed, most=uploads.MOST):
         self.verifier, self.changed, self.most = verifier, changed, most
         self.input = ClipInput(self.take, multiple=most > 1)
-        self.shown, self.state = widgets.Box().add_class("voices-clips"), html("")
+        self.shown, self.state = widgets.Box().add_class("voices-clips"), HTML("")
         self.clips = {}  # a card each
         super().__init__([self.input, self.state, self.shown])
 
@@ -74,18 +68,21 @@ class Clips(widgets.VBox):
     def take(self, name, content):
         """Take a clip in from a file's bytes; InputError where it is not fit, and nothing changes."""
         if self.most > 1 and len(self.clips) >= self.most:
-            raise InputError(f"{uploads.plain_name(name)} was not taken; expected {self.most} clips at most")
+            name, expected = uploads.plain_name(name), f"{self.most} clips at most"
+            raise InputError("was not taken", file=name, expected=expected)
         clip = uploads.read_clip(name, content, self.verifier.trained_on_calls)
         remove = widgets.Button(description="Remove").add_class("voices-remove")
-        told = markup.clip_html(clip, self.verifier.spectrogram)
-        card = widgets.VBox([html(told), remove]).add_class("voices-clip")
+        shown = HTML(markup.clip_html(clip, self.verifier.spectrogram))
+        card = widgets.VBox([shown, remove]).add_class("voices-clip")
         remove.on_click(lambda _: self.remove(card))
-        self.clips = {**(self.clips if self.most > 1 else {}), card: clip}
+        if self.most == 1:
+            self.clips.clear()
+        self.clips[card] = clip
         self._show()
 
     def remove(self, card):
         """Forget a clip."""
-        self.clips = {each: clip for each, clip in self.clips.items() if each is not card}
+        self.clips.pop(card, None)
         self._show()
 
     def _show(self):
@@ -93,24 +90,19 @@ class Clips(widgets.VBox):
         self.changed()
 
 
-class Verdict(widgets.VBox):
+class VerdictPanel(widgets.VBox):
     """The answer for one clip against those enrolled, and the operating point with what it costs to move it.
 
-    Parameters
-    ----------
-    verifier : verifier.Verifier
-    known : costs.ReferenceVoices
-        Error rates are measured on its recordings.
+    Error rates are measured on the recordings of `known`.
     """
 
     def __init__(self, verifier, known):
-        self.verifier, self.known, self.answer, self.measured = verifier, known, None, {}
-        self.line, self.picture, self.told = html(""), html("").add_class("voices-picture"), html("")
+        self.verifier, self.known, self.comparison, self.measured = verifier, known, None, {}
+        self.line, self.picture, self.costs = HTML(""), HTML("").add_class("voices-picture"), HTML("")
         auto = {"layout": {"width": "auto"}}
-        self.prior = widgets.SelectionSlider(
-            options=[(f"{100 * each:g} %", each) for each in PRIORS], value=0.5,
-            description="Probability beforehand that it is the same person", **auto,
-        )  # fmt: skip
+        priors = [(f"{100 * each:g} %", each) for each in PRIORS]
+        what = "Probability beforehand that it is the same person"
+        self.prior = widgets.SelectionSlider(options=priors, value=0.5, description=what, **auto)
         self.miss, self.false_alarm = (
             widgets.SelectionSlider(options=COSTS, value=1, description=f"Cost of {what}", **auto)
             for what in ("refusing the right person", "letting somebody else in")
@@ -119,64 +111,54 @@ class Verdict(widgets.VBox):
         for knob in knobs:
             knob.observe(lambda _: self.decide(), "value")
         intro = "<p>Set what you know and what an error costs; the threshold follows, the score does not.</p>"
-        left = widgets.VBox([html(intro), *knobs]).add_class("voices-knobs")
+        left = widgets.VBox([HTML(intro), *knobs]).add_class("voices-knobs")
         self.point = widgets.Box([left, self.picture]).add_class("voices-point")
-        self.point.layout.display = self.told.layout.display = "none"
-        super().__init__([self.line, self.point, self.told])
+        self._set_display("none")
+        super().__init__([self.line, self.point, self.costs])
 
-    @guarded("line")
+    @guarded
     def update(self, enrolled, verified):
         """Compare a clip, None for none yet, with those enrolled, and show the answer."""
-        self.answer = None
-        self._hide("none")
+        self.comparison = None
+        self._set_display("none")
         lacking = LEAST - len(enrolled)
         if lacking > 0 or verified is None:
             more = f"{lacking} more of step 1" if lacking > 0 else "the clip to verify"
-            self.line.value = f'<p class="small">The answer comes here; still needed: {more}.</p>'
+            self.line.value = markup.note_html(f"The answer comes here; still needed: {more}.")
             return
-        self.line.value = '<p class="small">Listening …</p>'
+        self.line.value = markup.note_html("Listening …")
         clips = [*enrolled, verified]
-        names = [clip.name for clip in clips]
-        self.answer = verify.score_recordings(self.verifier, names, [clip.waveform for clip in clips])
+        names, waveforms = [clip.name for clip in clips], [clip.waveform for clip in clips]
+        self.comparison = verify.score_recordings(self.verifier, names, waveforms)
         self.measured = costs.enrolled_scores(self.verifier, self.known, len(enrolled))
         self.decide()
-        self._hide("")
+        self._set_display("")
 
-    @guarded("line")
+    @guarded
     def decide(self):
         """Show the answer at the operating point that is set."""
-        if self.answer is None:
+        if self.comparison is None:
             return
         point = self.prior.value, self.miss.value, self.false_alarm.value
-        answer = verify.decide(self.answer, *point)
-        scores, labels = self.measured
-        picture = verification_plots.plot_operating_point(
-            scores, labels, answer["threshold"], answer["score"]
-        )
-        self.line.value = markup.answer_html(answer)
-        seen = "scores of one person and of two people, the threshold, and this clip's score"
-        self.picture.value = (
-            f'<img alt="{seen}" src="{markup.data_url(verification_plots.png_bytes(picture), "image/png")}">'
-        )
-        table = costs.operating_points(scores, labels, answer["threshold"], *point)
-        self.told.value = markup.costs_html(table, self.measured, self.known, answer["threshold"])
+        verdict = verify.decide(self.comparison, *point)
+        threshold = verdict.threshold
+        figure = verification_plots.plot_operating_point(*self.measured, threshold, verdict.score)
+        self.line.value = markup.verdict_html(verdict)
+        text = "scores of one person and of two people, the threshold, and this clip's score"
+        self.picture.value = markup.picture_html(figure, text)
+        table = costs.operating_points(*self.measured, threshold, *point)
+        self.costs.value = markup.costs_html(table, self.measured, self.known, threshold)
 
-    def _hide(self, display):
-        self.point.layout.display = self.told.layout.display = display
+    def _set_display(self, display):
+        self.point.layout.display = self.costs.layout.display = display
 
 
-class Nearest(widgets.VBox):
-    """Which voices of a collection are nearest to a clip or to those enrolled, with players.
-
-    Parameters
-    ----------
-    verifier : verifier.Verifier
-    known : costs.ReferenceVoices
-    """
+class NearestVoices(widgets.VBox):
+    """Which voices of a collection are nearest to a clip or to those enrolled, with players."""
 
     def __init__(self, verifier, known):
         self.verifier, self.known, self.asked = verifier, known, {}
-        self.line, self.found = html(""), html("")
+        self.line, self.found = HTML(""), HTML("")
         self.whose = widgets.ToggleButtons(options=["the clip to verify", "the person enrolled"])
         self.whose.style.button_width = "auto"
         self.whose.observe(lambda _: self.find(), "value")
@@ -184,72 +166,53 @@ class Nearest(widgets.VBox):
 
     def update(self, enrolled, verified):
         """Ask for the clip to verify, None for none yet, or for the clips enrolled."""
-        self.asked = dict(
-            zip(self.whose.options, ([verified] if verified else [], list(enrolled)), strict=True)
-        )
+        clips = [verified] if verified else [], list(enrolled)
+        self.asked = dict(zip(self.whose.options, clips, strict=True))
         self.find()
 
-    @guarded("line")
+    @guarded
     def find(self):
-        """Show who is nearest to whom is asked for."""
+        """Show the nearest voices to the clip or the person that is asked for."""
         clips, self.found.value = self.asked.get(self.whose.value, []), ""
         if not clips:
-            self.line.value = '<p class="small">There is no clip to ask for yet.</p>'
+            self.line.value = markup.note_html("There is no clip to ask for yet.")
             return
         speech = quality.trim_silence([clip.waveform for clip in clips], quality.SILENT)
         voice = embed_recordings(self.verifier, speech).mean(axis=0, keepdims=True)
         near = self.known.index.search(voice, NEAREST)
-        self.line.value = self._told(float(near.scores[0, 0]))
-        rows = zip(near.rows[0], near.scores[0], strict=True)
-        self.found.value = f'<div class="voices-near">{"".join(self._card(*each) for each in rows)}</div>'
-
-    def _told(self, score):
-        share = costs.impostor_share(self.verifier, self.known.index, score)
-        said = f"<p>Of {len(self.known.index):,} voices ({escape(self.known.test.name)}) these are nearest. "
-        said += "Somebody always is, whoever asks"
+        share = costs.impostor_share(self.verifier, self.known.index, float(near.scores[0, 0]))
+        chance = "any clip"
         if share is not None:
-            said += (
-                f": {100 * share:.0f} % of people who are not among them would find one as near as the first"
-            )
-        return f"{said}.</p>"
-
-    def _card(self, row, score):
-        sound, who = self.known.sound(row), str(self.known.index.speakers[row])
-        heard = (
-            '<div class="small">no recording at hand</div>'
-            if sound is None
-            else markup.audio_html(sound, who)
-        )
-        return (
-            f'<div><b class="who">{escape(who)}</b><div class="small">score {score:+.1f}</div>{heard}</div>'
-        )
+            strangers = f"{100 * share:.0f} % of people who are not among them"
+            chance += f": {strangers} would find one as near as the first"
+        voices = f"{len(self.known.index):,} voices ({escape(self.known.test.name)})"
+        self.line.value = f"<p>Of {voices} these are nearest. Somebody always is, for {chance}.</p>"
+        cards = ""
+        for row, score in zip(near.rows[0], near.scores[0], strict=True):
+            waveform, speaker = self.known.sound(row), str(self.known.index.speakers[row])
+            player = '<div class="small">no recording at hand</div>'
+            if waveform is not None:
+                player = markup.audio_html(waveform, speaker)
+            head = f'<b class="who">{escape(speaker)}</b><div class="small">score {score:+.1f}</div>'
+            cards += f"<div>{head}{player}</div>"
+        self.found.value = f'<div class="voices-near">{cards}</div>'
 
 
 def step(number, title, text, *parts):
     """A numbered part of the page."""
     head = f'<h2><span class="number">{number}</span>{title}</h2><p>{text}</p>'
-    return widgets.VBox([html(head), *parts]).add_class("voices-step")
+    return widgets.VBox([HTML(head), *parts]).add_class("voices-step")
 
 
 def page(verifier, known):
-    """The whole page.
-
-    Parameters
-    ----------
-    verifier : verifier.Verifier
-    known : costs.ReferenceVoices
-
-    Returns
-    -------
-    ipywidgets.Widget
-    """
-    verdict, nearest = Verdict(verifier, known), Nearest(verifier, known)
+    """The whole page, an `ipywidgets.Widget`."""
+    verdict, nearest = VerdictPanel(verifier, known), NearestVoices(verifier, known)
 
     def changed():
         clips = enrolled.accepted, (verified.accepted or [None])[0]
         count = len(clips[0])
         more = f"; {LEAST - count} more needed" if count < LEAST else ""
-        enrolled.state.value = f'<p class="small">{count} of at least {LEAST} clips{more}.</p>'
+        enrolled.state.value = markup.note_html(f"{count} of at least {LEAST} clips{more}.")
         verdict.update(*clips)
         nearest.update(*clips)
 
@@ -257,23 +220,19 @@ def page(verifier, known):
     changed()
     lead = "Did one person speak both? Enrol a voice with a few clips, then verify another clip against it."
     first = "Upload or record three clips or more, some seconds of speech each: the more, the surer."
-    title = html(f'<style>{STYLE}</style><h1>Siamese Voices</h1><p class="lead">{lead}</p>')
+    limits = HTML(markup.limits_html(verifier))
+    title = HTML(f'<style>{STYLE}</style><h1>Siamese Voices</h1><p class="lead">{lead}</p>')
     steps = [
         step(1, "Enrol one person", first, enrolled),
         step(2, "Verify", "One clip, of the same person or of somebody else.", verified, verdict),
         step(3, "Nearest voices", "Whose voices of a collection are nearest to", nearest),
-        step(
-            4,
-            "What it is not for",
-            "Read this before you believe an answer.",
-            html(markup.limits_html(verifier)),
-        ),
+        step(4, "What it is not for", "Read this before you believe an answer.", limits),
     ]
     return widgets.VBox([title, *steps]).add_class("voices-page")
 
 
 def show(model="", data=""):
-    """The page for a model and a data folder, or one line that says why there is none.
+    """The page for a model and a data folder, or one line that says why there is none, as a widget.
 
     Parameters
     ----------
@@ -281,14 +240,9 @@ def show(model="", data=""):
         By default SIAMESE_VOICES_MODEL of the environment, else as `verify.find_model`.
     data : path, optional
         As for `course.course_folder`.
-
-    Returns
-    -------
-    ipywidgets.Widget
     """
     try:
-        chosen = model or os.environ.get("SIAMESE_VOICES_MODEL") or verify.find_model()
-        verifier = load_verifier(chosen)
+        verifier = load_verifier(model or os.environ.get("SIAMESE_VOICES_MODEL") or verify.find_model())
         return page(verifier, costs.load_reference_voices(verifier, data))
     except InputError as error:
-        return html(f'<style>{STYLE}</style><p class="wrong">{escape(str(error))}</p>')
+        return HTML(f"<style>{STYLE}</style>{markup.note_html(str(error), 'wrong')}")

@@ -1,4 +1,4 @@
-"""A widget that takes clips in: files chosen or dropped, or the microphone's, as bytes for Python.
+"""A widget that takes clips: files that are chosen or dropped, or the microphone's, as bytes for Python.
 
 A file goes over in pieces of half a megabyte, so that no message is too large for a server, and what is too
 large as a whole never leaves the browser. Files go over as they are; recordings are 16-bit WAV at 16,000 Hz,
@@ -20,7 +20,7 @@ class ClipInput(anywidget.AnyWidget):
     Parameters
     ----------
     take : callable (name, content)
-        Called with each clip, a str and bytes; what it raises is told in a line under the buttons.
+        Called with each clip, a str and bytes; what it raises is shown in a line under the buttons.
     multiple : bool
         Whether several files may be chosen at once.
     most_seconds : int
@@ -38,13 +38,13 @@ class ClipInput(anywidget.AnyWidget):
     def __init__(self, take, **settings):
         super().__init__(**settings)
         self.take, self.pieces, self.size = take, [], 0
-        self.on_msg(self._heard)
+        self.on_msg(self._receive)
 
     def say(self, line):
-        """Add a line under the buttons; it is shown as text, whatever is in it."""
+        """Add a line under the buttons; it is shown as text, never as HTML."""
         self.said = f"{self.said}\n{line}".strip()[-2000:]
 
-    def _heard(self, _, message, buffers):
+    def _receive(self, _, message, buffers):
         kind, name = message.get("kind"), str(message.get("name", ""))
         if kind == "start":
             self.said = ""
@@ -52,21 +52,18 @@ class ClipInput(anywidget.AnyWidget):
             self.say(str(message.get("text"))[:200])
         elif kind == "piece":
             self.size += sum(len(piece) for piece in buffers)
-            if self.size <= uploads.LARGEST:  # whatever the browser promised
+            if self.size <= uploads.LARGEST:  # the browser is not trusted
                 self.pieces += [bytes(piece) for piece in buffers]
         elif kind == "whole":
             content, size = b"".join(self.pieces), max(self.size, int(message.get("size") or 0))
-            self.pieces, self.size = [], 0
-            self._hand_over(name, content, size)
-
-    def _hand_over(self, name, content, size):
-        self.doing = f"Listening to {uploads.plain_name(name)}"
-        try:
-            uploads.check_size(name, size)
-            self.take(name, content)
-        except InputError as error:
-            self.say(str(error))
-        except Exception as error:  # nothing that is handed over may end in a traceback
-            self.say(f"{uploads.plain_name(name)}: {first_line(type(error).__name__, error)[:100]}")
-        finally:
-            self.doing = ""
+            self.pieces, self.size, shown = [], 0, uploads.plain_name(name)
+            self.doing = f"Listening to {shown}"
+            try:
+                uploads.check_size(name, size)
+                self.take(name, content)
+            except InputError as error:
+                self.say(str(error))
+            except Exception as error:  # nothing that is handed over may end in a traceback
+                self.say(f"{shown}: {first_line(type(error).__name__, error)[:100]}")
+            finally:
+                self.doing = ""

@@ -1,9 +1,8 @@
-"""The page of `helpers.app.page` served to a browser by Voilà, without any code to be seen.
+"""The page served to a browser by Voilà, without any code in sight.
 
-`python -m helpers.app` opens it. It listens on this machine alone unless told otherwise.
+`python -m helpers.app` opens it. It listens on this machine alone unless `--address` says otherwise.
 """
 
-import argparse
 import ipaddress
 import logging
 import os
@@ -21,6 +20,7 @@ from traitlets.config import Config
 from voila.app import Voila
 
 from helpers import InputError
+from helpers.command_line import new_parser, run_program
 
 NOTEBOOK = Path(__file__).with_name("app.ipynb")
 TEMPLATE = Path(__file__).with_name("voila")
@@ -37,10 +37,9 @@ class CurrentPythonKernels(KernelSpecManager):
         return {"python3": ""}
 
     def get_kernel_spec(self, kernel_name):
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        return KernelSpec(
-            argv=[*command, "--IPKernelApp.log_level=CRITICAL"], language="python", display_name="Python 3"
-        )
+        quiet = "--IPKernelApp.log_level=CRITICAL"
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", quiet]
+        return KernelSpec(argv=command, language="python", display_name="Python 3")
 
 
 class LimitedKernels(AsyncMappingKernelManager):
@@ -62,10 +61,8 @@ class LimitedKernels(AsyncMappingKernelManager):
 
 def is_loopback(address):
     """Whether only this machine's own programs reach an address."""
-    if address == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
 
@@ -78,8 +75,7 @@ def free_port(address, port=None):
     InputError
         When `port` is taken or not allowed, or the address is not this machine's.
     """
-    wanted = [PORT, 0] if port is None else [port]
-    for each in wanted:
+    for each in [PORT, 0] if port is None else [port]:
         try:
             if not 0 <= each < 2**16:
                 raise OSError("no such port")
@@ -91,12 +87,13 @@ def free_port(address, port=None):
         for one in sockets:
             one.close()
         return found
-    expected = "expected a free port, such as --port 0 finds, and an address of this machine"
-    raise InputError(f"port {wanted[-1]} of {address} cannot be listened on ({reason}); {expected}")
+    expected = "a free port, such as --port 0 finds, and an address of this machine"
+    found = f"port {each} of {address} cannot be listened on ({reason})"
+    raise InputError(found, expected=expected)
 
 
 def settings(address, port, browser, pages=PAGES):
-    """Voilà's settings: no code, no tracebacks, no files but the page, nobody from elsewhere.
+    """Voilà's settings, a `Config`: no code, no tracebacks, no files but the page, nobody from elsewhere.
 
     Parameters
     ----------
@@ -106,24 +103,19 @@ def settings(address, port, browser, pages=PAGES):
         Whether to open one.
     pages : int
         How many may be open at once.
-
-    Returns
-    -------
-    traitlets.config.Config
     """
     config = Config()
     config.Voila.update(ip=address, port=port, port_retries=0, open_browser=browser)
     config.Voila.update(notebook_path=str(NOTEBOOK), config_file_paths=[], log_level=logging.ERROR)
-    # A page elsewhere whose name is pointed at this machine (DNS rebinding) is told apart by the Host header.
-    config.Voila.tornado_settings = {
-        "allow_remote_access": not is_loopback(address), "websocket_max_message_size": LARGEST,
-    }  # fmt: skip
+    # A page elsewhere whose name is pointed at this machine (DNS rebinding) is known by its Host header.
+    remote = not is_loopback(address)
+    config.Voila.tornado_settings = {"allow_remote_access": remote, "websocket_max_message_size": LARGEST}
     config.VoilaConfiguration.update(
         strip_sources=True, show_tracebacks=False, file_allowlist=[], theme="light",
         allow_template_override="NO", allow_theme_override="NO", extension_allowlist=EXTENSIONS,
         kernel_spec_manager_class=CurrentPythonKernels, multi_kernel_manager_class=LimitedKernels,
     )  # fmt: skip
-    config.FewKernels.most = pages
+    config.LimitedKernels.most = pages
     # A page that was closed ends its kernel, and with it all clips; this is for one whose browser was killed.
     config.MappingKernelManager.update(cull_idle_timeout=300, cull_interval=60)
     config.ZMQChannelsWebsocketConnection.limit_rate = False  # pictures and sounds come at once
@@ -138,29 +130,16 @@ class App(Voila):
         self.template_paths = [str(TEMPLATE), *self.template_paths]
 
     def listen(self):
-        IOLoop.current().add_callback(
-            print, f"Siamese Voices: {self.connection_url}  (Ctrl-C ends it)", flush=True
-        )
+        line = f"Siamese Voices: {self.connection_url}  (Ctrl-C ends it)"
+        IOLoop.current().add_callback(print, line, flush=True)
         super().listen()
 
 
-def main(arguments=None):
-    """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.app", description=__doc__.split("\n")[0])
-    parser.add_argument("--port", type=int, help=f"to listen on (default: {PORT}, or any when it is taken)")
-    parser.add_argument("--address", default=LOOPBACK, help=f"to listen on (default: {LOOPBACK})")
-    parser.add_argument("--pages", type=int, default=PAGES, help=f"open at once (default: {PAGES})")
-    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
-    parser.add_argument("--model", default="", help="a saved model (default: that of helpers.verify)")
-    parser.add_argument("--data", default="", help="a folder with trs.pkl and tes.pkl, for nearest voices")
-    options = parser.parse_args(arguments)
-    try:
-        if options.pages < 1:
-            raise InputError(f"--pages {options.pages}; expected 1 or more")
-        port = free_port(options.address, options.port)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+def _serve(options):
+    """Serve the page until Ctrl-C."""
+    if options.pages < 1:
+        raise InputError(f"--pages {options.pages}", expected="1 or more")
+    port = free_port(options.address, options.port)
     if not is_loopback(options.address):
         found = f"Mind: {options.address} is open to others, who can use the page without a password; their"
         print(f"{found} clips travel unencrypted, and browsers give it no microphone.", file=sys.stderr)
@@ -172,4 +151,15 @@ def main(arguments=None):
     app = App(config=settings(options.address, port, not options.no_browser, options.pages))
     app.initialize([])
     app.start()
-    return 0
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = new_parser("app", __doc__)
+    parser.add_argument("--port", type=int, help=f"to listen on (default: {PORT}, or any when it is taken)")
+    parser.add_argument("--address", default=LOOPBACK, help=f"to listen on (default: {LOOPBACK})")
+    parser.add_argument("--pages", type=int, default=PAGES, help=f"open at once (default: {PAGES})")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument("--model", default="", help="a saved model (default: that of helpers.verify)")
+    parser.add_argument("--data", default="", help="a folder with trs.pkl and tes.pkl, for nearest voices")
+    return run_program(_serve, parser.parse_args(arguments), failed=2)

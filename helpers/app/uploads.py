@@ -1,4 +1,4 @@
-"""A clip that a stranger hands over: its size, header and sound are checked before anything is made of it."""
+"""A clip from a visitor: its size, header and sound are checked before it is used."""
 
 import io
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from helpers.data.audio import load_recording
 LARGEST, MOST = 20 * 2**20, 12  # bytes of a file, and files of one person
 MOST_SAMPLES = 50_000_000  # of all channels together: 200 MB while it is decoded
 RATES = (4_000, 384_000)  # Hz
-EXPECTED = "expected a recording of speech as WAV, FLAC, OGG, MP3 or M4A"
+EXPECTED = "a recording of speech as WAV, FLAC, OGG, MP3 or M4A"
 
 
 class Clip(NamedTuple):
@@ -24,31 +24,26 @@ class Clip(NamedTuple):
     remarks: list
 
 
-def plain_name(name, longest=40):
+def plain_name(name):
     """The last part of a file's path, of printable characters only, its middle left out where it is long.
 
     It is text still: what is shown on a page has to be escaped.
     """
     last = str(name).replace("\\", "/").rstrip("/").rpartition("/")[2]
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in last) or "a clip"
-    half = longest // 2
-    return shown if len(shown) <= longest else f"{shown[: half - 1]}…{shown[-half:]}"
+    return shown if len(shown) <= 40 else f"{shown[:19]}…{shown[-20:]}"
 
 
 def read_clip(name, content, calls=False):
-    """A clip from a file's bytes, which stay in memory: nothing is written anywhere.
+    """A `Clip` from a file's bytes, which stay in memory: nothing is written anywhere.
 
     Parameters
     ----------
     name : str
-        What the file is called; only told, never opened.
+        What the file is called; only shown, never opened.
     content : bytes
     calls : bool
         Whether clips from a telephone are taken, as for `quality.check_fit`.
-
-    Returns
-    -------
-    Clip
 
     Raises
     ------
@@ -69,10 +64,10 @@ def read_clip(name, content, calls=False):
 def check_size(name, size):
     """InputError when a file of `size` bytes is empty or too large."""
     if not size:
-        raise InputError(f"{plain_name(name)} is empty; {EXPECTED}")
+        raise InputError("is empty", file=plain_name(name), expected=EXPECTED)
     if size > LARGEST:
-        megabytes = f"{size / 2**20:.0f} MB; expected {LARGEST / 2**20:.0f} MB at most"
-        raise InputError(f"{plain_name(name)} has {megabytes}")
+        found, most = (f"{each / 2**20:.0f} MB" for each in (size, LARGEST))
+        raise InputError(f"has {found}", file=plain_name(name), expected=f"{most} at most")
 
 
 def _check_header(name, content):
@@ -80,12 +75,13 @@ def _check_header(name, content):
     try:
         about = soundfile.info(io.BytesIO(content))
     except Exception:  # soundfile raises several kinds
-        return  # M4A perhaps, which `decode` reads frame by frame, and no further than it is told
+        return  # M4A perhaps, which `decode` reads frame by frame, and no further than asked
     low, high = RATES
     if not low <= about.samplerate <= high:
-        raise InputError(f"{name} has {about.samplerate:,} samples a second; expected {low:,} to {high:,}")
+        found = f"has {about.samplerate:,} samples a second"
+        raise InputError(found, file=name, expected=f"{low:,} to {high:,}")
     seconds = about.frames / about.samplerate
     if seconds > quality.LONGEST or about.frames * about.channels > MOST_SAMPLES:
         length = f"{seconds:.0f} s" if seconds < 1e6 else "endless"
         found = f"is {length} long, in {about.channels} channel{'s' * (about.channels > 1)}"
-        raise InputError(f"{name} {found}; expected {quality.LONGEST:.0f} s at most, in one or two")
+        raise InputError(found, file=name, expected=f"{quality.LONGEST:.0f} s at most, in one or two")

@@ -1,14 +1,22 @@
-"""The notebooks as a course: their titles, parameters, and the README's map of them."""
+"""The notebooks: titles, parameters; and the READMEs' maps, which the command brings up to date."""
 
+import ast
 import re
+import sys
+from contextlib import suppress
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 
 from helpers import PROJECT, InputError, first_line
-from helpers.files import atomic_write
+from helpers.batch.report import markdown_table
+from helpers.command_line import new_parser, run_program
+from helpers.files import atomic_write, imported_files
 from helpers.notebook import assigned_names
 
+HELPERS = PROJECT / "helpers"
 OWN = ("data", "out")  # parameters that have options of their own
+START, END = "<!-- map: python -m helpers.batch.chapters -->", "<!-- end of the map -->"
 
 
 class Chapter:
@@ -25,17 +33,18 @@ class Chapter:
         try:
             cells = nbformat.read(path, as_version=4).cells
         except (ValueError, AttributeError, nbformat.ValidationError) as error:
-            raise InputError(
-                f"{path.name}: no valid notebook ({first_line(type(error).__name__, error)})"
-            ) from None
+            reason = first_line(type(error).__name__, error)
+            raise InputError(f"no valid notebook ({reason})", file=f"{path.name}:") from None
         tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
         if len(tagged) != 1:
-            raise InputError(f"{path.name}: {len(tagged)} cells are tagged 'parameters'; expected one")
+            found = f"{len(tagged)} cells are tagged 'parameters'"
+            raise InputError(found, file=f"{path.name}:", expected="one")
         self.parameters = assigned_names(tagged[0])
         self.source = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in cells]
-        self.code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
-        heading, _, text = cells[0].source.strip().partition("\n")
+        code = [cell.source for cell in cells if cell.cell_type == "code"]
+        self.code = "\n".join(map(TransformerManager().transform_cell, code))  # magics as plain Python
         self.opening = cells[0].source
+        heading, _, text = self.opening.strip().partition("\n")
         self.title = re.sub(r"^#*\s*(\d\d)?\W*", "", heading) or path.stem
         paragraph = re.sub("[*_`]", "", " ".join(text.strip().split("\n\n")[0].split()))
         self.sentence = re.split(r"(?<=[.!?])\s", paragraph)[0]
@@ -43,13 +52,12 @@ class Chapter:
 
 def value(text):
     """A value given on the command line as papermill's own command reads it: True, None, 3, 0.1 or text."""
-    if text in ("True", "False", "None"):
-        return {"True": True, "False": False, "None": None}[text]
+    words = {"True": True, "False": False, "None": None}
+    if text in words:
+        return words[text]
     for kind in (int, float):
-        try:
+        with suppress(ValueError):
             return kind(text)
-        except ValueError:
-            pass
     return text
 
 
@@ -65,15 +73,13 @@ def select(wanted):
     InputError
         If a number has no notebook, or a notebook cannot be run.
     """
-    known = [path.name[:2] for path in notebooks()]
-    numbers = [number.strip().zfill(2) for number in wanted.split(",")] if wanted else known
+    known = {path.name[:2]: path for path in notebooks()}
+    numbers = [number.strip().zfill(2) for number in wanted.split(",")] if wanted else list(known)
     missing = [number for number in numbers if number not in known]
     if missing:
         found = ", ".join(known) or "none"
         raise InputError(f"--notebooks {wanted}: no notebook {', '.join(missing)}; there are {found}")
-    if not known:
-        raise InputError(f"{PROJECT / 'notebooks'}: no notebooks there")
-    return [Chapter(path) for path in notebooks() if path.name[:2] in numbers]
+    return [Chapter(path) for number, path in known.items() if number in numbers]
 
 
 def given_parameters(chapters, data, out, pairs):
@@ -94,37 +100,60 @@ def given_parameters(chapters, data, out, pairs):
     return {c.number: {n: v for n, v in values.items() if n in c.parameters} for c in chapters}
 
 
-START, END = "<!-- map of the notebooks: make readme -->", "<!-- end of the map -->"
-
-
-def notebook_map(paths):
-    """A Markdown table of notebooks: number and title as a link, what it is about, and its minutes.
-
-    Parameters
-    ----------
-    paths : list of Path
-
-    Returns
-    -------
-    str
-    """
-    rows = ["| notebook | in one sentence | time |", "| --- | --- | --- |"]
-    for path in paths:
-        chapter = Chapter(path)
+def notebook_map():
+    """A Markdown table of the notebooks: number and title as a link, what it is about, and its minutes."""
+    rows = [("notebook", "in one sentence", "time")]
+    for chapter in select(""):
         time = re.search(r"\*\*Time:\*\*\s*(.+?)\.?\n", chapter.opening + "\n")[1]
-        title = f"[{chapter.number} {chapter.title}](notebooks/{path.name})"
-        rows.append(f"| {title} | {chapter.sentence} | {time} |")
-    return "\n".join(rows)
+        title = f"[{chapter.number} {chapter.title}](notebooks/{chapter.path.name})"
+        rows.append((title, chapter.sentence, time))
+    return markdown_table(rows)
 
 
-def with_map(text, table):
-    """A README's text with its map replaced."""
+def first_sentence(path):
+    """The first line of a module's docstring."""
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()[0]
+
+
+def helpers_map():
+    """A heading for each room, and a table of its files, as Markdown.
+
+    Of each file its docstring's first line, the notebooks that import it, and the files it imports.
+    """
+    modules = {p: p.relative_to(HELPERS).with_suffix("").as_posix() for p in sorted(HELPERS.rglob("*.py"))}
+    imported = {chapter.number: imported_files(chapter.code) for chapter in select("")}
+    parts = []
+    for init in sorted(HELPERS.rglob("__init__.py"), key=lambda path: path.parent):
+        rows = [("file", "what it holds", "notebooks", "imports")]
+        for path in sorted(set(init.parent.glob("*.py")) - {init}):
+            users = ", ".join(number for number, files in imported.items() if path in files)
+            files = imported_files(path.read_text(encoding="utf-8"))
+            imports = ", ".join(sorted(modules[file] for file in files if file.name != init.name))
+            what = first_sentence(path).replace("|", r"\|")
+            rows.append((f"[{path.name}]({modules[path]}.py)", what, users, imports))
+        name = "The core" if init.parent == HELPERS else init.parent.relative_to(HELPERS).as_posix()
+        parts += [f"## {name}", first_sentence(init), markdown_table(rows)]
+    return "\n" + "\n\n".join(parts) + "\n"
+
+
+def with_map(text, new):
+    """A README's text in which its map, from the line `START` to the line `END`, is replaced by a new one."""
     before, rest = text.split(START)
-    return f"{before}{START}\n{table}\n{rest[rest.index(END) :]}"
+    return f"{before}{START}\n{new}\n{rest[rest.index(END) :]}"
+
+
+def update_maps(_):
+    """Replace the map in each README, whole or not at all."""
+    for readme, new in ((PROJECT / "README.md", notebook_map()), (HELPERS / "README.md", helpers_map())):
+        text = with_map(readme.read_text(encoding="utf-8"), new)
+        with atomic_write(readme) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    return run_program(update_maps, new_parser("batch.chapters", __doc__).parse_args(arguments))
 
 
 if __name__ == "__main__":
-    readme = PROJECT / "README.md"
-    text = with_map(readme.read_text(encoding="utf-8"), notebook_map(notebooks()))
-    with atomic_write(readme) as part:
-        part.write_text(text, encoding="utf-8")
+    sys.exit(main())

@@ -1,8 +1,4 @@
-"""Notebooks executed with papermill.
-
-``python -m helpers.batch.execute NOTEBOOK ...`` executes notebooks in place with default parameters, on the
-embedded corpus, and cleans their metadata: this makes the outputs that are committed.
-"""
+"""Execute notebooks in place with default parameters, on the embedded corpus, for the committed outputs."""
 
 import base64
 import io
@@ -11,6 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from helpers import InputError
+from helpers.command_line import new_parser, run_program
 from helpers.files import atomic_write
 
 
@@ -20,11 +18,9 @@ def execute(path, output=None, parameters=None):
     Parameters
     ----------
     path : Path
-        The notebook; it is not changed.
     output : Path, optional
         The executed copy, written after each cell.
     parameters : dict, optional
-        Values for the notebook's parameters.
 
     Returns
     -------
@@ -44,19 +40,10 @@ def execute(path, output=None, parameters=None):
         kernel_spec = spec
 
     os.environ.pop("JPY_SESSION_NAME", None)  # set where a notebook's own cell started this
-
-    def literal(name):  # papermill fills {braces} in a path
-        return str(name).replace("{", "{{").replace("}", "}}")
-
-    return papermill.execute_notebook(
-        literal(path),
-        literal(output) if output else None,
-        parameters,
-        cwd=str(path.parent),
-        kernel_manager_class=OwnKernel,
-        progress_bar=False,
-        log_output=False,
-    )
+    # papermill fills {braces} in a path
+    read, written = (str(name).replace("{", "{{").replace("}", "}}") for name in (path, output or ""))
+    settings = {"cwd": str(path.parent), "kernel_manager_class": OwnKernel, "progress_bar": False}
+    return papermill.execute_notebook(read, written or None, parameters, log_output=False, **settings)
 
 
 def compress_png(png):
@@ -95,28 +82,39 @@ def use_embedded_corpus(folder):
     """
     from helpers.data.synthesis import embedded_corpus
 
-    os.environ["SIAMESE_VOICES_DATA"] = str(embedded_corpus())
-    os.environ["SIAMESE_VOICES_OUT"] = str(folder)
+    os.environ |= {"SIAMESE_VOICES_DATA": str(embedded_corpus()), "SIAMESE_VOICES_OUT": str(folder)}
     os.environ.pop("JPY_SESSION_NAME", None)
 
 
-def main(paths):
-    """Execute each notebook in place, up to the first that fails, which is left as it was."""
+def execute_in_place(options):
+    """Execute notebooks on the embedded corpus and clean them, up to one that fails: it is left as it was.
+
+    Raises
+    ------
+    InputError
+        Naming the cell that failed, and its error.
+    """
     import nbformat
     from papermill.exceptions import PapermillExecutionError
 
-    for path in map(Path, paths):
+    for path in options.notebooks:
         with tempfile.TemporaryDirectory() as folder:
             use_embedded_corpus(folder)
             try:
                 notebook = execute(path.resolve())
             except PapermillExecutionError as error:
-                return f"{path}, In [{error.exec_count}]: {error.ename}: {error.evalue}"
+                raise InputError(f"{path}, In [{error.exec_count}]: {error.ename}: {error.evalue}") from None
         with atomic_write(path) as part:
             nbformat.write(clean_notebook(notebook), part)
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
-    return 0
+
+
+def main(arguments=None):
+    """The command line; ends at the first notebook that fails, with status 1."""
+    parser = new_parser("batch.execute", __doc__)
+    parser.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    return run_program(execute_in_place, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

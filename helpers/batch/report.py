@@ -6,6 +6,12 @@ import json
 from helpers.files import atomic_write
 
 
+def markdown_table(rows):
+    """A table in Markdown of rows of text, the first its head."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
 def results_table(path):
     """The figures of ``metrics.json`` as text: a row per system, a block per corpus.
 
@@ -21,49 +27,37 @@ def results_table(path):
     """
     try:
         systems = json.loads(path.read_text())
-        return "\n\n".join(
-            corpus_table(corpus, {name: row for name, row in systems.items() if row["corpus"] == corpus})
-            for corpus in sorted({row["corpus"] for row in systems.values()})
-        )
+        corpora = sorted({row["corpus"] for row in systems.values()})
+        return "\n\n".join(_corpus_table(corpus, systems) for corpus in corpora)
     except FileNotFoundError:
         return ""
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         return f"{path.name} cannot be read ({type(error).__name__}: {error})"
 
 
-def corpus_table(corpus, systems):
+def _corpus_table(corpus, systems):
     """The systems' rows on one corpus, under its name: results on two corpora are never in one table."""
 
-    def percent(row, key):
-        if row.get(key) is None:
-            return "-"
-        interval = row.get(f"{key}_ci")
-        return f"{row[key]:.1%}" + (f" [{interval[0]:.1%}, {interval[1]:.1%}]" if interval else "")
-
-    def number(row, key, form, unit=""):
+    def figure(row, key, form, unit=""):
         return "-" if row.get(key) is None else format(row[key], form) + unit
 
-    table = [("system", "accuracy", "EER", "AUC", "minDCF", "EER, 5 enrolled", "training", "parameters")]
-    for name, row in systems.items():
-        table.append(
-            (
-                name,
-                percent(row, "accuracy"),
-                percent(row, "eer"),
-                number(row, "roc_auc", ".3f"),
-                number(row, "min_dcf", ".3f"),
-                percent(row, "eer_enrol5"),
-                number(row, "train_seconds", ".0f", " s"),
-                number(row, "parameters", ",d"),
-            )
-        )
+    def rate(row, key):
+        interval = row.get(f"{key}_ci")
+        return figure(row, key, ".1%", f" [{interval[0]:.1%}, {interval[1]:.1%}]" if interval else "")
+
+    head = ("system", "accuracy", "EER", "AUC", "minDCF", "EER, 5 enrolled", "training", "parameters")
+    table, rows = [head], {name: row for name, row in systems.items() if row["corpus"] == corpus}
+    for name, row in rows.items():
+        cells = [name, rate(row, "accuracy"), rate(row, "eer"), figure(row, "roc_auc", ".3f")]
+        cells += [figure(row, "min_dcf", ".3f"), rate(row, "eer_enrol5")]
+        table.append([*cells, figure(row, "train_seconds", ".0f", " s"), figure(row, "parameters", ",d")])
     # Who of the known people is it? Only some systems answer that: the networks of 08, and 09.
-    named = [row.get("top1", row.get("identification_accuracy")) for row in systems.values()]
+    named = [row.get("top1", row.get("identification_accuracy")) for row in rows.values()]
     if any(share is not None for share in named):
         shares = ["-" if share is None else f"{share:.1%}" for share in named]
         table = [(*cells, share) for cells, share in zip(table, ["identified", *shares], strict=True)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    speakers = {row["speakers_test"] for row in systems.values() if "speakers_test" in row}
+    speakers = {row["speakers_test"] for row in rows.values() if "speakers_test" in row}
     title = corpus + "".join(f", {count} test speakers" for count in sorted(speakers))
     return "\n".join([title, *("  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table)])
 
@@ -78,18 +72,14 @@ def write_index(out, rows):
     rows : list of tuple
         File name without its ending, title, first sentence, seconds or None, state.
     """
-    lines = []
+    lines = ""
     for stem, title, sentence, seconds, state in rows:
         title, stem = html.escape(title), html.escape(stem)
         if (out / f"{stem}.ipynb").exists():
             title = f'<a href="html/{stem}.html">{title}</a> (<a href="{stem}.ipynb">notebook</a>)'
-        cells = (
-            title,
-            html.escape(sentence),
-            "" if seconds is None else f"{seconds:.0f} s",
-            html.escape(state),
-        )
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        time = "" if seconds is None else f"{seconds:.0f} s"
+        cells = "</td><td>".join((title, html.escape(sentence), time, html.escape(state)))
+        lines += f"<tr><td>{cells}</td></tr>\n"
     page = f"""<!DOCTYPE html>
 <html lang="en"><meta charset="utf-8"><title>Executed notebooks</title>
 <style>body {{font: 16px sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em}}
@@ -99,7 +89,7 @@ td:nth-child(3) {{white-space: nowrap}}
 pre {{overflow-x: auto}}</style>
 <h1>Executed notebooks</h1>
 <table>
-{"".join(f"{line}{chr(10)}" for line in lines)}</table>
+{lines}</table>
 <pre>{html.escape(results_table(out / "metrics.json"))}</pre>
 </html>
 """

@@ -7,63 +7,31 @@ everything that each result depends on, so that a rerun does only what is missin
 Exit status: 0 when every notebook ran, 1 when one failed, 2 when nothing could be run, 130 after Ctrl-C.
 """
 
-import ast
-import hashlib
 import json
 import os
 import re
 import shutil
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
 
 from helpers import PROJECT, InputError, first_line
-from helpers.batch.chapters import Chapter, notebooks
+from helpers.batch.chapters import Chapter, given_parameters, notebooks, select
 from helpers.batch.execute import execute
-from helpers.batch.report import write_index
-from helpers.files import atomic_write
+from helpers.batch.report import results_table, write_index
+from helpers.command_line import new_parser, run_program
+from helpers.files import atomic_write, file_digest, fingerprint, hold_folder, import_closure
+from helpers.notebook import output_folder
 
 
-def digest(content):
-    return hashlib.sha256(content if isinstance(content, bytes) else json.dumps(content).encode()).hexdigest()
-
-
-def listing(path):
+def file_stats(path):
     """Size and time of a file, or of each file in a folder and below it; {} when there is none."""
     paths = [Path(path)] if Path(path).is_file() else sorted(Path(path).rglob("*"))
     stats = {str(each): each.stat() for each in paths if each.is_file()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
-
-
-def import_closure(source):
-    """The files of `helpers` that Python source imports, directly or through each other, and their assets.
-
-    Parameters
-    ----------
-    source : str
-
-    Returns
-    -------
-    set of Path
-    """
-    found, waiting = set(), [source]
-    while waiting:
-        names = set()
-        for node in ast.walk(ast.parse(waiting.pop())):
-            if isinstance(node, ast.Import):
-                names |= {each.name for each in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
-        parts = [name.split(".") for name in names if name and name.split(".")[0] == "helpers"]
-        places = {PROJECT.joinpath(*each[:end]) for each in parts for end in range(1, len(each) + 1)}
-        files = {path.with_suffix(".py") for path in places} | {path / "__init__.py" for path in places}
-        new = {path for path in files - found if path.is_file()}
-        waiting += [path.read_text(encoding="utf-8") for path in new]
-        found |= new
-    rooms = {path.parent for path in found} - {PROJECT / "helpers"}
-    return found | {each for room in rooms for each in room.iterdir() if each.suffix in (".js", ".css")}
 
 
 def contents(data, source):
@@ -77,40 +45,31 @@ def contents(data, source):
     data : str
         The folder, or the table of recordings, given as ``--data``; empty for the project's default.
     source : str
-        The notebook's code.
 
     Returns
     -------
-    dict of str to str
+    dict
+        Digests, or sizes and times, by path.
     """
     folder = Path(data or os.environ.get("SIAMESE_VOICES_DATA") or PROJECT / "data")
     table = folder.is_file()  # the recordings that it names lie below its folder
     folder = folder.parent if table else folder
-    mapped = {name: stat for path in folder.glob("*.npy") for name, stat in listing(path).items()}
-    files = [path for path in folder.glob("*") if path.suffix in (".pkl", ".csv", ".json")]
-    files += [
-        *sorted(import_closure(source)),
-        *PROJECT.glob("notebooks/models/*"),
-        PROJECT / "requirements.txt",
-    ]
-    found = {str(path): digest(path.read_bytes()) for path in files if path.is_file()}
-    corpus = (
-        table
-        or (folder / "utterances.csv").exists()
-        or not (folder == PROJECT / "data" or any(folder.glob("trs.*")))
-    )
-    return (
-        ({"recordings": digest(listing(folder))} if corpus else mapped)
-        | found
-        | {"backend": os.environ.get("KERAS_BACKEND", ""), "python": str(sys.version_info[:2])}
-    )
+    made = folder == PROJECT / "data" or any(folder.glob("trs.*"))
+    is_corpus = table or (folder / "utterances.csv").exists() or not made
+    found = {"backend": os.environ.get("KERAS_BACKEND", ""), "python": str(sys.version_info[:2])}
+    for path in [folder] if is_corpus else sorted(folder.glob("*.npy")):
+        found |= file_stats(path)
+    read = [path for path in sorted(folder.glob("*")) if path.suffix in (".pkl", ".csv", ".json")]
+    read += [*sorted(import_closure(source)), *sorted(PROJECT.glob("notebooks/models/*"))]
+    read.append(PROJECT / "requirements.txt")
+    return found | {str(path): file_digest(path) for path in read if path.is_file()}
 
 
 class State:
     """``OUT/batch.json``: what has been executed, from what, and what it made."""
 
     def __init__(self, out):
-        self.out, self.path = out, out / "batch.json"
+        self.path = out / "batch.json"
         try:
             self.done = json.loads(self.path.read_text())
         except (OSError, ValueError):
@@ -118,33 +77,19 @@ class State:
 
     def fingerprint(self, chapter, parameters, files):
         """Everything that a notebook's result depends on; the notebooks before it hand files on to it."""
-        parameters = {name: value for name, value in parameters.items() if name != "out"}
-        named = [
-            each for name, each in parameters.items() if name != "data" and isinstance(each, str) and each
-        ]
-        files = files | {each: listing(each) for each in named}
-        earlier = {n: entry["fingerprint"] for n, entry in self.done.items() if n < chapter.number}
-        return digest([chapter.source, parameters, files, earlier])
-
-    def holds(self, chapter, fingerprint):
-        """Whether the result of this fingerprint is there, with every file that the notebook made."""
-        entry = self.done.get(chapter.number, {})
-        made = entry.get("made", {})
-        return entry.get("fingerprint") == fingerprint and all((self.out / name).exists() for name in made)
+        parameters = {name: value for name, value in sorted(parameters.items()) if name != "out"}
+        values = [value for name, value in parameters.items() if name != "data"]
+        named = [file_stats(value) for value in values if value and isinstance(value, str)]
+        earlier = sorted((n, entry["fingerprint"]) for n, entry in self.done.items() if n < chapter.number)
+        return fingerprint(chapter.source, parameters, files, named, earlier)
 
     def record(self, number, entry=None):
         """Write down a result; without one, forget it: a run that has started may replace its files."""
+        self.done.pop(number, None)
         if entry:
             self.done[number] = entry
-        elif self.done.pop(number, None) is None:
-            return
         with atomic_write(self.path) as part:
             part.write_text(json.dumps(self.done, indent=1, sort_keys=True))
-
-
-def snapshot(out):
-    files = {str(path.relative_to(out)): path.stat() for path in out.rglob("*") if path.is_file()}
-    return {name: (stat.st_mtime_ns, stat.st_size) for name, stat in files.items()}
 
 
 def run_one(chapter, parameters, out):
@@ -182,7 +127,7 @@ def run_one(chapter, parameters, out):
 
 
 def run(chapters, parameters, data, out):
-    """Run what is missing or out of date, in order; stops at the first notebook that fails.
+    """Run what is missing or out of date, in order, and print the results; stops at a notebook that fails.
 
     Raises
     ------
@@ -194,39 +139,42 @@ def run(chapters, parameters, data, out):
         for chapter in chapters:
             number = chapter.number
             print(f"{number} {chapter.title} ... ", end="", flush=True)
-            fingerprint = state.fingerprint(chapter, parameters[number], contents(data, chapter.code))
-            if state.holds(chapter, fingerprint):
+            wanted = state.fingerprint(chapter, parameters[number], contents(data, chapter.code))
+            kept = state.done.get(number, {})
+            made = kept.get("made", [])
+            if kept.get("fingerprint") == wanted and all((out / name).exists() for name in made):
                 states[number] = "kept from before"
                 print(states[number])
                 continue
-            states[number], start, before = "failed", time.monotonic(), snapshot(out)
             state.record(number)
+            states[number], start, before = "failed", time.monotonic(), file_stats(out)
             try:
                 run_one(chapter, parameters[number], out)
             except BaseException as error:
                 print("failed" if isinstance(error, Exception) else "interrupted", flush=True)
                 raise
             seconds = time.monotonic() - start
-            made = sorted(name for name, stat in snapshot(out).items() if before.get(name) != stat)
-            entry = {"fingerprint": fingerprint, "parameters": parameters[number], "made": made}
-            state.record(number, entry | {"seconds": round(seconds, 1)})
+            made = [name for name, stats in file_stats(out).items() if before.get(name) != stats]
+            entry = {"fingerprint": wanted, "parameters": parameters[number], "seconds": round(seconds, 1)}
+            state.record(number, entry | {"made": sorted(str(Path(name).relative_to(out)) for name in made)})
             states[number] = "done"
             print(f"{seconds:.0f} s", flush=True)
     finally:
         write_index(out, index_rows(chapters, state, states, data))
+    table = results_table(out / "metrics.json")
+    print(f"\n{table}\n" if table else "")
+    print(f"executed notebooks: {out}\nto read them: {out / 'index.html'}")
 
 
 def index_rows(chapters, state, states, data):
     """What the index shows of the notebooks of this run and of earlier ones: see `report.write_index`."""
-    rows = []
+    known, rows = {chapter.number: chapter for chapter in chapters}, []
     for path in notebooks():
-        number = path.name[:2]
-        chapter = next((chapter for chapter in chapters if chapter.number == number), None)
-        entry = state.done.get(number)
-        if chapter is None and entry is None:
+        number, entry = path.name[:2], state.done.get(path.name[:2])
+        if number not in known and not entry:
             continue
         try:
-            chapter = chapter or Chapter(path)
+            chapter = known.get(number) or Chapter(path)
         except InputError:  # of an earlier run, and since broken
             continue
         status = states.get(number, "not run")
@@ -234,7 +182,43 @@ def index_rows(chapters, state, states, data):
             files = contents(data, chapter.code)
             current = entry["fingerprint"] == state.fingerprint(chapter, entry["parameters"], files)
             status = "from an earlier run" + ("" if current else ", out of date")
-        rows.append(
-            (path.stem, f"{number} {chapter.title}", chapter.sentence, entry and entry["seconds"], status)
-        )
+        seconds = entry and entry["seconds"]
+        rows.append((path.stem, f"{number} {chapter.title}", chapter.sentence, seconds, status))
     return rows
+
+
+def run_batch(options):
+    """Check the call, hold the output folder and run the notebooks; returns the exit status.
+
+    Raises
+    ------
+    InputError
+        When nothing can be run.
+    """
+    data = options.data and str(Path(options.data).expanduser().resolve())
+    if data and not Path(data).exists():
+        expected = "trs.pkl and tes.pkl in it, or a corpus"
+        raise InputError("does not exist", file=f"--data {options.data}", expected=expected)
+    chapters = select(options.notebooks)
+    out = output_folder(options.out)
+    parameters = given_parameters(chapters, data, out, options.p)
+    errors, interrupted = (RuntimeError, InputError, OSError), "interrupted; what was finished is kept"
+    try:
+        with hold_folder(out, f"--out {out}: another run is writing there; name another folder"):
+            work = partial(run, chapters, parameters, data)
+            return run_program(work, out, "batch: ", interrupted=interrupted, errors=errors)
+    except OSError as error:  # of the folder: the run's own have been handled
+        raise InputError(f"--out {out}: {error.strerror}; a folder to write to is expected") from None
+
+
+def main(argv=None):
+    """The command; returns its exit status."""
+    parser = new_parser("batch", __doc__)
+    help_data = "folder of trs.pkl and tes.pkl, or a corpus, or its table"
+    parser.add_argument("--data", default="", metavar="DIR", help=help_data)
+    parser.add_argument("--out", default=PROJECT / "results", metavar="DIR", help="default: results")
+    parser.add_argument("--notebooks", default="", metavar="04,05", help="numbers; default: all")
+    parser.add_argument(
+        "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a notebook's parameter"
+    )
+    return run_program(run_batch, parser.parse_args(argv), "batch: ", failed=2)

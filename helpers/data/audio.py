@@ -1,6 +1,7 @@
-"""Recordings decoded: any file of speech as float32 at 16,000 Hz in mono, and the part of it that is used."""
+"""Recordings decoded: any file of speech as float32 at 16,000 Hz in mono, and the excerpt that is used."""
 
 import io
+from contextlib import nullcontext
 from pathlib import Path
 
 import librosa
@@ -14,7 +15,7 @@ try:
 except ImportError:  # it has no wheels for every machine; what libsndfile reads is decoded without it
     av = None
 
-EXPECTED = f"expected a recording of speech, {SHORTEST} samples or more at {SAMPLE_RATE:,} Hz"
+EXPECTED = f"a recording of speech, {SHORTEST} samples or more at {SAMPLE_RATE:,} Hz"
 SUFFIXES = {".m4a", ".mp4", ".aac", ".webm", ".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".raw"}
 SUFFIXES |= {".aiff", ".au"}
 UNKNOWN, UNIMPLEMENTED = 1, 18  # libsndfile's errors for another container, and for SPHERE with shorten in it
@@ -52,7 +53,7 @@ def decode(path, seconds=None, name=""):
     path = path if hasattr(path, "read") else Path(path)
     name = name or path.name
     if isinstance(path, Path) and not path.is_file():
-        raise InputError(f"{name} is missing; {EXPECTED}")
+        raise InputError("is missing", file=name, expected=EXPECTED)
     try:
         if isinstance(path, Path) and path.suffix.lower() == ".raw":
             return _headerless(path, seconds)
@@ -63,7 +64,7 @@ def decode(path, seconds=None, name=""):
     except Exception as error:  # decoders raise anything
         kind = "" if isinstance(error, InputError) else type(error).__name__
         reason = (first_line(kind, error) if kind else str(error))[:100]
-        raise InputError(f"{name} cannot be decoded ({reason}); {EXPECTED}") from error
+        raise InputError(f"cannot be decoded ({reason})", file=name, expected=EXPECTED) from error
 
 
 def _with_libsndfile(path, seconds):
@@ -72,9 +73,7 @@ def _with_libsndfile(path, seconds):
             frames = -1 if seconds is None else int(seconds * file.samplerate)
             return file.read(frames, dtype="float32", always_2d=True).mean(axis=1), file.samplerate
     except soundfile.LibsndfileError as error:
-        if error.code not in (UNKNOWN, UNIMPLEMENTED):
-            raise
-        container = _container(path)
+        container = _container(path) if error.code in (UNKNOWN, UNIMPLEMENTED) else None
         if container is None:
             raise
         if av is None:
@@ -89,13 +88,10 @@ def _container(path):
     It is never left to find out by itself: among the formats that it knows are play lists, which have it
     open other files and addresses.
     """
-    if isinstance(path, Path):
-        with path.open("rb") as file:
-            head = file.read(12)
-    else:
-        path.seek(0)  # libsndfile has read in it
-        head = path.read(12)
-        path.seek(0)
+    with path.open("rb") if isinstance(path, Path) else nullcontext(path) as file:
+        file.seek(0)  # libsndfile has read in it
+        head = file.read(12)
+        file.seek(0)
     if head[4:8] == b"ftyp":
         return "mov"
     if head[:2] in (b"\xff\xf1", b"\xff\xf9"):
@@ -107,8 +103,7 @@ def _container(path):
 
 def _with_libav(path, kind, seconds):
     parts, length = [], 0
-    source = str(path) if isinstance(path, Path) else path
-    with av.open(source, format=kind, metadata_errors="ignore") as container:
+    with av.open(path, format=kind, metadata_errors="ignore") as container:
         stream = container.streams.audio[0]
         rate = stream.rate
         planar = av.AudioResampler(format="fltp")
@@ -174,22 +169,23 @@ def excerpt(waveform, samples):
         start = max(0, min(begin - (samples - end + begin) // 2, len(waveform) - samples))
     voice = heard[min(start + samples, len(waveform))] - heard[start]
     if voice < VOICED * samples:
-        found, needed = voice / SAMPLE_RATE, VOICED * samples / SAMPLE_RATE
-        raise InputError(f"too short: {found:.2f} s of voice; expected {needed:.2f} s or more")
+        needed = f"{VOICED * samples / SAMPLE_RATE:.2f} s or more"
+        raise InputError(f"too short: {voice / SAMPLE_RATE:.2f} s of voice", expected=needed)
     row = np.zeros(samples, dtype=np.float32)
     piece = waveform[start : start + samples]
     row[: len(piece)] = piece / max(1.0, float(np.abs(piece).max()))
     return row, start
 
 
-def load_recording(source, name, seconds=None):
+def load_recording(source, name="", seconds=None):
     """A recording fit for use, as `audio.decode` reads it, float32 (samples,) at 16,000 Hz, mono.
 
     Parameters
     ----------
     source : path or open binary file
-    name : str
-        What an error calls it.
+        ``~`` in a path stands for the home folder.
+    name : str, optional
+        What an error calls it; by default its file name.
     seconds : float, optional
         No more than this is decoded.
 
@@ -198,10 +194,13 @@ def load_recording(source, name, seconds=None):
     InputError
         As `audio.decode`, and when it is shorter than one STFT window, silent or not finite.
     """
+    if not hasattr(source, "read"):
+        source = Path(source).expanduser()
+        name = name or source.name
     waveform = decode(source, seconds, name)
     if len(waveform) < SHORTEST or not np.isfinite(waveform).all() or np.ptp(waveform) < 2e-4:
         found = f"{len(waveform)} samples" if len(waveform) < SHORTEST else "silence or values not finite"
-        raise InputError(f"{name} holds {found}; {EXPECTED}")
+        raise InputError(f"holds {found}", file=name, expected=EXPECTED)
     return waveform
 
 
@@ -215,23 +214,11 @@ def list_recordings(folder):
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; expected one with recordings of one person")
+        raise InputError("is no folder", file=folder, expected="one with recordings of one person")
     found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     if not found:
-        raise InputError(f"{folder} is empty; expected recordings of one person")
+        raise InputError("is empty", file=folder, expected="recordings of one person")
     return found
-
-
-def load_query(path):
-    """One recording in any format that `audio.decode` reads, as float32 (samples,) at 16,000 Hz, mono.
-
-    Raises
-    ------
-    InputError
-        When it is missing, cannot be decoded, or is silent or too short.
-    """
-    path = Path(path).expanduser()
-    return load_recording(path, path.name)
 
 
 def flac_bytes(waveform):

@@ -1,6 +1,5 @@
 """Utterances and who spoke them: matrices of speech checked, scaled, and told apart by speaker."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import pandas as pd
 from helpers import SHORTEST, InputError, describe_value, error_context, first_line
 from helpers.data.audio import load_recording
 from helpers.data.pickles import read_array
+from helpers.files import file_digest
 
 SAMPLES = {"trs": 16_180, "tes": 22_631}  # of an utterance of the course's two files
 CHUNK = 1024  # rows of a mapped array that are checked at a time
@@ -57,21 +57,18 @@ def load_utterances(path, utterances_per_speaker=10):
     """
     path = Path(path)
     if path.suffix == ".npy":
-        with error_context(
-            path, f"a 2-D array of float32 up to 1, rows of {SHORTEST} samples or more, as saved by NumPy"
-        ):
+        expected = f"a 2-D array of float32 up to 1, rows of {SHORTEST} samples or more, as saved by NumPy"
+        with error_context(path, expected):
             waveforms = _mapped(path)
     else:
         samples = read_array(path)
-        with error_context(
-            path, f"rows of speech, {SHORTEST} samples or more, in floats up to 1 or 16-bit integers"
-        ):
+        expected = f"rows of speech, {SHORTEST} samples or more, in floats up to 1 or 16-bit integers"
+        with error_context(path, expected):
             waveforms = _scaled(samples)
     csv = path.with_suffix(".csv")
     if csv.exists():
-        with error_context(
-            csv, "a column speaker, a row per utterance, at least 2 speakers of 2 utterances each"
-        ):
+        expected = "a column speaker, a row per utterance, at least 2 speakers of 2 utterances each"
+        with error_context(csv, expected):
             speakers, table = _read_table(csv, len(waveforms))
     else:
         with error_context(path, "at least 2 speakers with equally many utterances, at least 2 each"):
@@ -103,7 +100,8 @@ def load_course(folder, utterances_per_speaker=10):
     paths = [course_file(folder, stem) for stem in SAMPLES]
     for path in paths:
         if not path.exists():
-            raise InputError(f"{path} is missing; expected trs.pkl (training) and tes.pkl (test) beside it")
+            beside = "trs.pkl (training) and tes.pkl (test) beside it"
+            raise InputError("is missing", file=path, expected=beside)
     return tuple(load_utterances(path, utterances_per_speaker) for path in paths)
 
 
@@ -145,9 +143,8 @@ def _mapped(path):
     try:
         rows = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError) as error:  # an array of Python objects is refused, not unpickled
-        raise InputError(
-            "is missing" if not path.exists() else f"cannot be read ({describe_value(error)})"
-        ) from None
+        found = "is missing" if not path.exists() else f"cannot be read ({describe_value(error)})"
+        raise InputError(found) from None
     if rows.ndim != 2 or rows.dtype != np.float32 or not rows.flags.c_contiguous or not rows.size:
         raise InputError(f"holds an array of {rows.dtype} and shape {rows.shape}")
     if rows.shape[1] < SHORTEST:
@@ -204,9 +201,8 @@ def _corpus_name(path):
     """The name that corpus.json gives to this very file, known by its SHA-256; else the folder's."""
     try:
         about = json.loads((path.parent / "corpus.json").read_text(encoding="utf-8"))
-        with path.open("rb") as file:
-            if about["files"][path.name] == hashlib.file_digest(file, "sha256").hexdigest():
-                return str(about["name"])
+        if about["files"][path.name] == file_digest(path):
+            return str(about["name"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # no description, or none of this file
     return path.resolve().parent.name
@@ -251,15 +247,16 @@ def load_recordings(folder, label="speaker"):
         or shorter than one STFT window; it names the first one.
     """
     path = Path(folder) / "utterances.csv"
-    expected = f"expected a table with the columns path and {label}, a row per recording"
+    shown = f"{path.name} of {path.parent.name}"
+    expected = f"a table with the columns path and {label}, a row per recording"
     try:
         table = pd.read_csv(path, dtype=str)
     except (OSError, ValueError) as error:
         reason = "is missing" if not path.exists() else f"cannot be read ({first_line('', error)[:100]})"
-        raise InputError(f"{path.name} of {path.parent.name} {reason}; {expected}") from error
+        raise InputError(reason, file=shown, expected=expected) from error
     lacking = [name for name in ("path", label) if name not in table or table[name].isna().any()]
     if lacking or table.empty:
         found = f"has no or not every {lacking[0]}" if lacking else "has no rows"
-        raise InputError(f"{path.name} of {path.parent.name} {found}; {expected}")
+        raise InputError(found, file=shown, expected=expected)
     waveforms = [load_recording(path.parent / each, each) for each in table["path"]]
     return Recordings(path.parent.name, waveforms, table[label].to_numpy(), table)

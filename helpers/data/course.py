@@ -1,7 +1,6 @@
 """What a notebook learns from: the course's two files, recordings of any length, spoken words."""
 
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from helpers.data.audio import load_recording
 from helpers.data.convert import conversion
 from helpers.data.corpora import SAMPLES, Recordings, load_recordings
 from helpers.data.synthesis import embedded_corpus
+from helpers.files import digest
 
 
 def course_folder(data=""):
@@ -24,7 +24,7 @@ def course_folder(data=""):
     data : path, optional
         By default the folder that the environment variable SIAMESE_VOICES_DATA names; without it the
         project's `data` when both files are there, else the embedded corpus. A corpus in a layout of
-        `layouts.LAYOUTS` is converted first, once.
+        `layouts.LAYOUTS` is converted first, once, into ``data/converted/NAME-...``.
 
     Returns
     -------
@@ -44,9 +44,11 @@ def course_folder(data=""):
         return embedded_corpus()
     found = f"{named or 'data'} has no {' and no '.join(missing)}"
     if len(missing) == 1 or not folder.exists():
-        raise InputError(f"{found}; expected trs.pkl (training) and tes.pkl (test)")
+        raise InputError(found, expected="trs.pkl (training) and tes.pkl (test)")
+    folder = folder.resolve()
+    place = f"{folder.stem}-{digest([str(folder).encode()])[:8]}"
     try:
-        return conversion.project_conversion(folder)
+        return conversion.convert(folder, PROJECT / "data" / "converted" / place)
     except InputError as error:
         raise InputError(f"{found}, and as a corpus {error}") from error
 
@@ -115,7 +117,7 @@ def load_words(folder="", test_speakers=20, seed=0):
     if not (folder / "utterances.csv").exists():
         if not ((folder / "train").is_dir() and (folder / "test").is_dir()):
             expected = "utterances.csv, or the two folders train and test"
-            raise InputError(f"{folder.name} has no spoken words; expected {expected}")
+            raise InputError("has no spoken words", file=folder.name, expected=expected)
         return tuple(_load_flat(folder / part) for part in ("train", "test"))
     found = load_recordings(folder, "word")
     found = found._replace(labels=np.array([word.lower() for word in found.labels]))
@@ -124,19 +126,19 @@ def load_words(folder="", test_speakers=20, seed=0):
     elif "speaker" in found.table:
         apart = hold_out_speakers(found.table["speaker"].to_numpy(dtype=str), test_speakers, seed)
     else:
-        raise InputError("utterances.csv has no column speaker; expected path, word and speaker")
+        raise InputError("has no column speaker", file="utterances.csv", expected="path, word and speaker")
     return found.select(~apart), found.select(apart)
 
 
 def _load_flat(folder):
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    expected = "expected recordings named by word and number, such as anna007.wav"
+    expected = "recordings named by word and number, such as anna007.wav"
     if not names:
-        raise InputError(f"{folder.name} of {folder.parent.name} is empty; {expected}")
-    words = [re.match(r"(.*?[^\W\d])[\W_]*\d+\.\w+$", name) for name in names]
-    for name, word in zip(names, words, strict=True):
-        if not word:
-            raise InputError(f"{name} of {folder.name} has no word and number in its name; {expected}")
-    table = pd.DataFrame({"path": names, "word": [word[1].lower() for word in words]})
+        raise InputError("is empty", file=f"{folder.name} of {folder.parent.name}", expected=expected)
+    table = pd.DataFrame({"path": names})
+    table["word"] = table["path"].str.extract(r"^(.*?[^\W\d])[\W_]*\d+\.\w+$", expand=False).str.lower()
+    if table["word"].isna().any():
+        name = f"{table['path'][table['word'].isna()].iloc[0]} of {folder.name}"
+        raise InputError("has no word and number in its name", file=name, expected=expected)
     waveforms = [load_recording(folder / name, name) for name in names]
     return Recordings(folder.parent.name, waveforms, table["word"].to_numpy(), table)

@@ -1,4 +1,4 @@
-"""Espeak-ng as a function: text in, samples out, the same for the same text whatever was said before."""
+"""espeak-ng as a function: text in, samples out, the same for the same text in any order of calls."""
 
 import _ctypes
 import ctypes

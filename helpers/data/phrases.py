@@ -1,9 +1,8 @@
-"""The same words from many mouths: the embedded corpus's speakers say first names, or one phrase repeatedly.
+"""Spoken words and phrases: the embedded corpus's speakers say first names, or one phrase repeatedly.
 
 `python -m helpers.data.phrases` makes both folders, data/words and data/phrase.
 """
 
-import hashlib
 import json
 import sys
 from itertools import product
@@ -14,8 +13,9 @@ import pandas as pd
 from scipy.io import wavfile
 
 from helpers import PROJECT, SAMPLE_RATE, InputError
+from helpers.command_line import new_parser, run_program
 from helpers.data import synthesis
-from helpers.files import atomic_folder
+from helpers.files import atomic_folder, digest, is_made
 
 VERSION = 2  # raise it with any change of the sound: earlier recordings are made anew
 MARGIN = SAMPLE_RATE // 20  # kept before and after what is said
@@ -25,7 +25,7 @@ NAMES = """anna boris clara david emma felix greta hugo irene jonas
 TEXTS = {"words": (NAMES.split(), 1), "phrase": (["my voice opens the door"], 10)}
 
 
-def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more=0, seed=2024):
+def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more=0):
     """Make a folder of recordings with its utterances.csv, whole or not at all; the same bytes on every run.
 
     Parameters
@@ -36,10 +36,9 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more
         Each is said by every speaker, `takes` times.
     takes : int
     train_speakers, test_speakers : int
-        With the same seed they are the speakers of `synthesis.make_corpus`.
+        They are the speakers of `synthesis.make_corpus`.
     more : int
         Further speakers to learn from; the others stay who they are, to the byte.
-    seed : int
 
     Raises
     ------
@@ -47,13 +46,15 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more
         When the folder holds something else, or cannot be written, and for less than 0 more speakers.
     """
     if more < 0:
-        raise InputError(f"{more} more speakers of a phrase; expected 0 or more")
+        raise InputError(f"{more} more speakers of a phrase", expected="0 or more")
     folder, rows = Path(folder), []
     with atomic_folder(folder, 60 + more // 2) as new:
         if folder.exists() and any(folder.iterdir()) and not (folder / "phrases.json").exists():
-            raise InputError(f"{folder} is not empty; expected a new or empty folder for the recordings")
-        for index, voice in enumerate(synthesis.draw_voices(train_speakers + test_speakers + more, seed)):
-            rng = np.random.default_rng([seed, 3, index])
+            raise InputError("is not empty", file=folder, expected="a new or empty folder for the recordings")
+        for index, voice in enumerate(
+            synthesis.draw_voices(train_speakers + test_speakers + more, synthesis.SEED)
+        ):
+            rng = np.random.default_rng([synthesis.SEED, 3, index])
             (new / voice.speaker).mkdir(parents=True)
             for text, take in product(texts, range(takes)):
                 speech, _ = synthesis.say(voice, text, rng)
@@ -62,20 +63,18 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more
                 row, _, _ = synthesis.record(speech, len(speech), rng)
                 path = f"{voice.speaker}/{text.replace(' ', '_')}_{take}.wav"
                 wavfile.write(new / path, SAMPLE_RATE, np.round(32767 * row).astype(np.int16))
-                tested = train_speakers <= index < train_speakers + test_speakers
-                part = "test" if tested else "train"
+                part = "test" if train_speakers <= index < train_speakers + test_speakers else "train"
                 rows.append((path, voice.speaker, voice.gender, part, text, take))
         columns = ["path", "speaker", "gender", "part", "word", "take"]
         pd.DataFrame(rows, columns=columns).to_csv(new / "utterances.csv", index=False)
-        (new / "phrases.json").write_text(json.dumps({"version": VERSION, "files": _digest(new)}))
+        (new / "phrases.json").write_text(json.dumps(_describe(new)))
 
 
-def _digest(folder):
+def _describe(folder):
+    """What phrases.json says of the files that are there."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".wav", ".csv"))
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return digest.hexdigest()
+    named = (path.relative_to(folder).as_posix().encode() + path.read_bytes() for path in paths)
+    return {"version": VERSION, "files": digest(named)}
 
 
 def embedded_phrases(kind, more=0):
@@ -99,18 +98,19 @@ def embedded_phrases(kind, more=0):
         As `make_phrases`.
     """
     folder = PROJECT / "data" / (f"{kind}_{more}_more" if more else kind)
-    try:
-        facts = json.loads((folder / "phrases.json").read_text())
-        current = facts == {"version": VERSION, "files": _digest(folder)}
-    except (OSError, ValueError):
-        current = False
-    if not current:
+    if not is_made(folder, _describe(folder), about="phrases.json"):
         make_phrases(folder, *TEXTS[kind], more=more)
     return folder
 
 
+def _make(_options):
+    print(f"{synthesis.NAME} is in", *map(embedded_phrases, TEXTS))
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    return run_program(_make, new_parser("data.phrases", __doc__).parse_args(arguments))
+
+
 if __name__ == "__main__":
-    try:
-        print(f"{synthesis.NAME} is in", *map(embedded_phrases, TEXTS))
-    except InputError as error:
-        sys.exit(str(error))
+    sys.exit(main())

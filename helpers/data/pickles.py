@@ -83,33 +83,28 @@ def read_array(path):
         For a file that cannot be read, a damaged one, and a pickle that asks for or holds anything else.
     """
     with error_context(path, "a pickled 2-D array of samples, one utterance a row"):
-        return _read(Path(path))
-
-
-def _read(path):
-    data = _bytes_of(path)
-    end, objection = _walk(data)
-    if objection:  # stop there; what it asks for until then is still refused by name
-        data = data[:end] + pickle.STOP + data[end + 1 :]
-    try:
-        # Python 2 kept bytes in its strings: Latin-1 takes each to the character of the same number.
-        found = ArrayUnpickler(io.BufferedReader(io.BytesIO(data)), encoding="latin1").load()
-        if not objection:
-            return _matrix(found, len(data))
-    except InputError:
-        raise
-    except Exception as error:  # a damaged pickle can raise anything
-        if not objection:
-            objection = f"is damaged or not a pickle ({type(error).__name__}: {describe_value(error)})"
-    raise InputError(objection)
+        data = _bytes_of(Path(path))
+        end, objection = _walk(data)
+        if objection:  # stop there; what it asks for until then is still refused by name
+            data = data[:end] + pickle.STOP + data[end + 1 :]
+        try:
+            # Python 2 kept bytes in its strings: Latin-1 takes each to the character of the same number.
+            found = ArrayUnpickler(io.BufferedReader(io.BytesIO(data)), encoding="latin1").load()
+            if not objection:
+                return _matrix(found, len(data))
+        except InputError:
+            raise
+        except Exception as error:  # a damaged pickle can raise anything
+            damage = f"is damaged or not a pickle ({type(error).__name__}: {describe_value(error)})"
+            objection = objection or damage
+        raise InputError(objection)
 
 
 def _bytes_of(path):
     try:
         if not path.is_file():
-            raise InputError(
-                "is not a file" if path.exists() else f"is missing (looked for {describe_value(path)})"
-            )
+            missing = f"is missing (looked for {describe_value(path)})"
+            raise InputError("is not a file" if path.exists() else missing)
         size = path.stat().st_size
         if not 0 < size <= LARGEST_FILE:
             raise InputError(f"holds {size} bytes; from 1 to {LARGEST_FILE} are read")
@@ -231,14 +226,12 @@ def _array(call, dimensions):
 
 def _sample_type(noted):
     match noted:
-        case Call("dtype", (str() as code, *_), (_, "<" | ">" as byte_order, None, None, *_)):
-            if code in SAMPLE_TYPES:
-                return np.dtype(byte_order + code)
-    match noted:
-        case Call("dtype", (str() as code, *_)):
-            what = (
-                "Python objects" if code.startswith("O") else f"values of NumPy type {describe_value(code)}"
-            )
+        case Call("dtype", (str() as code, *_), state):
+            match state:
+                case (_, "<" | ">" as byte_order, None, None, *_) if code in SAMPLE_TYPES:
+                    return np.dtype(byte_order + code)
+            named = f"values of NumPy type {describe_value(code)}"
+            what = "Python objects" if code.startswith("O") else named
             raise InputError(f"holds {what}, not float or 16-bit samples")
     raise InputError("holds an array without a proper type")
 

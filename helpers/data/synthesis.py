@@ -8,7 +8,6 @@ this corpus compare systems with one another and say nothing about real people.
 `python -m helpers.data.synthesis [FOLDER]` makes it.
 """
 
-import hashlib
 import json
 import pickle
 import sys
@@ -21,13 +20,15 @@ import numpy as np
 import pandas as pd
 
 from helpers import PROJECT, SAMPLE_RATE, InputError
+from helpers.command_line import new_parser, run_program
 from helpers.data import espeak
 from helpers.data.corpora import SAMPLES
-from helpers.files import atomic_folder
+from helpers.files import atomic_folder, file_digest, is_made
 
 VERSION = 6  # raise it with any change of the sound: corpora of other versions are made anew
 NAME = "synthesised speech (espeak-ng)"
-FILES = {"trs.pkl", "trs.csv", "tes.pkl", "tes.csv", "corpus.json"}
+SEED = 2024
+FILES = ("trs.pkl", "trs.csv", "tes.pkl", "tes.csv")
 
 # How far apart speakers are: the limits of uniform draws.
 PITCH = {"female": (-5, 1), "male": (-3, 3)}  # semitones from the variant's own; some female ones are high
@@ -241,7 +242,7 @@ def draw_corpus(train_speakers, test_speakers, utterances, seed):
     return {stem: (np.stack(rows), pd.DataFrame(table)) for stem, (rows, table) in parts.items()}
 
 
-def make_corpus(folder, train_speakers=50, test_speakers=20, utterances=10, seed=2024):
+def make_corpus(folder, train_speakers=50, test_speakers=20, utterances=10, seed=SEED):
     """Make a corpus in the course's format, whole or not at all; the same bytes on every run.
 
     Parameters
@@ -262,17 +263,19 @@ def make_corpus(folder, train_speakers=50, test_speakers=20, utterances=10, seed
     folder = Path(folder)
     with atomic_folder(folder, 50) as new:
         found = {path.name for path in folder.iterdir()} if folder.exists() else set()
-        if found and not {"corpus.json"} <= found <= FILES:
-            raise InputError(f"{folder} holds {min(found)}; expected a new or empty folder for the corpus")
-        contents = {}
+        if found and not {"corpus.json"} <= found <= {"corpus.json", *FILES}:
+            expected = "a new or empty folder for the corpus"
+            raise InputError(f"holds {min(found)}", file=folder, expected=expected)
         for stem, (waveforms, table) in draw_corpus(train_speakers, test_speakers, utterances, seed).items():
-            contents[f"{stem}.pkl"] = pickle.dumps(waveforms, protocol=4)
-            contents[f"{stem}.csv"] = table.to_csv(index=False, lineterminator="\n").encode()
-        sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        facts = {"name": NAME, "synthesised": True, "version": VERSION, "files": sums}
-        contents["corpus.json"] = (json.dumps(facts, indent=2) + "\n").encode()
-        for name, content in contents.items():
-            (new / name).write_bytes(content)
+            (new / f"{stem}.pkl").write_bytes(pickle.dumps(waveforms, protocol=4))
+            (new / f"{stem}.csv").write_bytes(table.to_csv(index=False, lineterminator="\n").encode())
+        (new / "corpus.json").write_bytes((json.dumps(_describe(new), indent=2) + "\n").encode())
+
+
+def _describe(folder):
+    """What corpus.json says of the files that are there."""
+    sums = {name: file_digest(folder / name) for name in FILES if (folder / name).is_file()}
+    return {"name": NAME, "synthesised": True, "version": VERSION, "files": sums}
 
 
 def embedded_corpus():
@@ -288,28 +291,22 @@ def embedded_corpus():
         As `make_corpus`.
     """
     folder = PROJECT / "data" / "synthesised"
-    try:
-        facts = json.loads((folder / "corpus.json").read_text())
-        sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in facts["files"]}
-        current = facts["version"] == VERSION and sums == facts["files"]
-    except (OSError, ValueError, LookupError, TypeError):
-        current = False
-    if not current:
+    if not is_made(folder, _describe(folder)):
         make_corpus(folder)
     return folder
 
 
 def main(arguments=None):
     """The command line; returns the exit status."""
-    folders = sys.argv[1:] if arguments is None else arguments
-    try:
-        for folder in folders:
-            make_corpus(folder)
-        print(f"{NAME} is in {' '.join(folders) or embedded_corpus()}")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    parser = new_parser("data.synthesis", __doc__)
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="default: the project's own")
+    return run_program(_make, parser.parse_args(arguments))
+
+
+def _make(options):
+    for folder in options.folders:
+        make_corpus(folder)
+    print(f"{NAME} is in {' '.join(options.folders) or embedded_corpus()}")
 
 
 if __name__ == "__main__":

@@ -1,30 +1,38 @@
-"""Every system judged on the same trials, and on the same draws of the speakers."""
+"""Figures of a system with intervals over speakers, and its row in metrics.json."""
 
 import json
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 
-from helpers import InputError, bootstrap, calibration, metrics, pairs
-from helpers.bootstrap import equal_error_of_rates, interval, rates_over_draws, sort_by_score, trial_scores
-from helpers.bootstrap import trial_speakers
-from helpers.calibration import min_cllr
+from helpers import InputError, bootstrap, calibration, pairs
+from helpers.bootstrap import interval, trial_scores, trial_speakers
 from helpers.evaluation import score_files
+from helpers.files import atomic_write
+
+HEADERS = {"accuracy": "accuracy %", "eer": "EER %", "roc_auc": "AUC %", "min_dcf": "minDCF", "cllr": "Cllr"}
+HEADERS |= {"min_cllr": "min Cllr"}
 
 
-def enrolled_errors(matrix, speakers, numbers, counts):
+def mean_scores(matrix, trials):
+    """Scores (trials,) of pairs.Enrolments: means of a test utterance's scores with the enrolled ones."""
+    return np.asarray(matrix)[trials.enrolled, trials.test[:, None]].mean(axis=1)
+
+
+def enrolled_errors(matrix, speakers, numbers, counts, enrolled=None):
     """Equal error rates (numbers, draws) with one, two, ... utterances enrolled.
 
-    A test utterance's score is the mean of its scores against the enrolled ones, which any system has; where
-    there are embeddings, `metrics.enrolled_scores` takes their mean instead.
+    Trials are scored by `enrolled`, as for `record_result`: by default by `mean_scores`, which any system
+    has; where there are embeddings, `metrics.enrolled_scores` takes their mean instead.
     """
     index, rates = np.unique(speakers, return_inverse=True)[1], []
     for number in numbers:
         trials = pairs.enrolments(index, number)
-        scores = np.asarray(matrix)[trials.enrolled, trials.test[:, None]].mean(axis=1)
-        each = sort_by_score(scores, trials.label, trials.speaker, index[trials.test])
-        rates.append([equal_error_of_rates(*rates) for *rates, _ in rates_over_draws(*each, counts)])
+        scores = enrolled(trials) if enrolled else mean_scores(matrix, trials)
+        sides = trials.speaker, index[trials.test]
+        rates.append(bootstrap.equal_errors_over_draws(scores, trials.label, *sides, counts))
     return np.array(rates)
 
 
@@ -45,26 +53,14 @@ def evaluate_over_draws(system, counts, enrolled=5):
         A row a draw, the first with every speaker once; columns `accuracy` (both kinds half each, threshold
         fixed without test data), `eer`, `roc_auc`, `min_dcf`, `cllr`, `min_cllr`, `eer_enrol5`.
     """
+    trials = *trial_scores(system.scores, system.speakers), *trial_speakers(system.speakers)
 
-    trials = sort_by_score(*trial_scores(system.scores, system.speakers), *trial_speakers(system.speakers))
-    scores, labels = trials[:2]
-    thresholds = np.append(np.unique(scores), np.inf)
-    at, target = np.searchsorted(thresholds, system.threshold), labels == 1
-    costs = np.logaddexp(0, np.where(target, -1, 1) * system.calibration.llr(scores)) / np.log(2)
-    prior, values = metrics.TARGET_PRIOR, []
-    for accepted, rejected, weights in rates_over_draws(*trials, counts):
-        values.append(
-            (
-                1 - (accepted[at] + rejected[at]) / 2,
-                equal_error_of_rates(accepted, rejected),
-                np.trapezoid((1 - rejected)[::-1], accepted[::-1]),
-                np.min(prior * rejected + (1 - prior) * accepted) / prior,
-                np.mean([np.average(costs[kind], weights=weights[kind]) for kind in (target, ~target)]),
-                min_cllr(scores, labels, weights),
-            )
-        )
-    names = ("accuracy", "eer", "roc_auc", "min_dcf", "cllr", "min_cllr")
-    table = pd.DataFrame(values, columns=names)
+    def cllr(scores, labels, weights):
+        return calibration.cllr(system.calibration.llr(scores), labels, weights)
+
+    table = bootstrap.figures_over_draws(*trials, counts, system.threshold)
+    for name, statistic in (("cllr", cllr), ("min_cllr", calibration.min_cllr)):
+        table[name] = bootstrap.statistic_over_draws(statistic, *trials, counts)
     table[f"eer_enrol{enrolled}"] = enrolled_errors(system.scores, system.speakers, [enrolled], counts)[0]
     return table
 
@@ -81,32 +77,22 @@ def intervals_table(tables):
     pandas.DataFrame
         A row a system.
     """
-    words = {
-        "accuracy": "accuracy %",
-        "eer": "EER %",
-        "roc_auc": "AUC %",
-        "min_dcf": "minDCF",
-        "cllr": "Cllr",
-    }
-    text = {}
+    text = {name: {} for name in tables}
     for name, table in tables.items():
-        text[name] = {}
         for column in table:
-            label = words.get(column, column.replace("eer_enrol", "EER % enrolled ").replace("_c", " C"))
-            scale = 100 if "%" in label else 1
-            form = "{:.1f} ({:.1f} to {:.1f})" if scale == 100 else "{:.2f} ({:.2f} to {:.2f})"
-            text[name][label] = form.format(*(scale * end for end in interval(table[column])))
+            header = HEADERS.get(column) or f"EER % enrolled {column.removeprefix('eer_enrol')}"
+            scale, digits = (100, 1) if "%" in header else (1, 2)
+            value, low, high = (f"{scale * number:.{digits}f}" for number in interval(table[column]))
+            text[name][header] = f"{value} ({low} to {high})"
     return pd.DataFrame(text).T
 
 
 def metrics_row(system, table):
     """A row for metrics.json from what `evaluate_over_draws` found."""
-    found = {"corpus": system.corpus, "threshold": float(system.threshold)}
-    for name in table:
-        value, *ends = interval(table[name])
-        found |= {name: value, f"{name}_ci": ends}
     count = len(system.speakers)
-    return found | {"speakers_test": len(np.unique(system.speakers)), "trials": count * (count - 1) // 2}
+    facts = {"corpus": system.corpus, "threshold": float(system.threshold)}
+    totals = {"speakers_test": len(np.unique(system.speakers)), "trials": count * (count - 1) // 2}
+    return facts | bootstrap.interval_row(table) | totals
 
 
 def record_result(out, name, held_out, matrix, test, facts, enrolled=None, draws=1000):
@@ -134,33 +120,63 @@ def record_result(out, name, held_out, matrix, test, facts, enrolled=None, draws
     Returns
     -------
     dict
-        The row: `bootstrap.evaluate`, `eer_enrol5` where the speakers have more than five utterances, `cllr`.
+        The row: `bootstrap.evaluate`, `eer_enrol5` where the speakers have more than five utterances, `cllr`,
+        `corpus`, `backend`, and the facts.
     """
-    import keras
+    line = calibration.calibrate(*trial_scores(*held_out))
+    return record_scores(out, name, matrix, line.threshold(), line, test, facts, enrolled, draws)
 
-    theirs, strangers = held_out
-    trials = pairs.all_trials(strangers)
-    line = calibration.calibrate(theirs[trials.left, trials.right], trials.label)
+
+def record_scores(out, name, matrix, threshold, line, test, facts, enrolled=None, draws=1000):
+    """As `record_result`, with a threshold (float) and a `calibration.Calibration` that are fixed already."""
     speakers = score_files.speakers_of(test)
-    row = bootstrap.evaluate(matrix, speakers, line.threshold(), draws)
-    trials = pairs.all_trials(speakers)
-    row["cllr"] = calibration.cllr(line.llr(matrix[trials.left, trials.right]), trials.label)
+    row = bootstrap.evaluate(matrix, speakers, threshold, draws)
+    scores, labels = trial_scores(matrix, speakers)
+    row["cllr"] = calibration.cllr(line.llr(scores), labels)
     if np.unique(speakers, return_counts=True)[1].min() > 5:
-        trials = pairs.enrolments(speakers, 5)
-        means = enrolled(trials) if enrolled else matrix[trials.enrolled, trials.test[:, None]].mean(axis=1)
-        sides = trials.speaker, speakers[trials.test]
-        row["eer_enrol5"] = metrics.equal_error(means, trials.label)[0]
-        row["eer_enrol5_ci"] = bootstrap.bootstrap(
-            _eer, means, trials.label, *sides, min(draws, 200)
-        ).tolist()
+        counts = bootstrap.draw_speakers(speakers, min(draws, 200))
+        errors = enrolled_errors(matrix, speakers, [5], counts, enrolled)[0]
+        row |= bootstrap.interval_row({"eer_enrol5": errors})
     row |= {"corpus": test.name, "backend": keras.backend.backend(), **facts}
-    metrics.write_row(out, name, row)
-    score_files.save_scores(out, name, matrix, line.threshold(), *line, test)
+    write_row(out, name, row)
+    score_files.save_scores(out, name, matrix, threshold, *line, test)
     return row
 
 
-def _eer(scores, labels, weights=None):
-    return metrics.equal_error(scores, labels, weights)[0]
+def _read_rows(path, corpora=False):
+    """The rows of a metrics.json by system, or the corpora that they are of; none where it does not exist."""
+    try:
+        rows = json.loads(path.read_text()) if path.exists() else {}
+        rows = {name: row["corpus"] if corpora else row for name, row in rows.items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{path.name} is not a JSON object with a row a system ({error})") from error
+    return rows
+
+
+def write_row(folder, system, row):
+    """Add a system's figures to the folder's `metrics.json`, keeping the other systems' rows.
+
+    Parameters
+    ----------
+    folder : path
+    system : str
+        Short name; an earlier row of that name is replaced.
+    row : dict
+        Python values; figures are finite numbers.
+
+    Raises
+    ------
+    InputError
+        When the row holds anything else, the file there is not a table of systems, or cannot be written.
+    """
+    path = Path(folder) / "metrics.json"
+    rows = _read_rows(path) | {system: row}
+    try:
+        text = json.dumps(rows, indent=2, allow_nan=False)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path.name}: the row {system} cannot be written ({error})") from error
+    with atomic_write(path) as temporary:
+        temporary.write_text(text + "\n")
 
 
 def add_rows(folder, rows):
@@ -168,13 +184,8 @@ def add_rows(folder, rows):
 
     A row that a system's own program has written knows more, its training time for one, and stays.
     """
-    path = Path(folder) / "metrics.json"
-    try:
-        known = json.loads(path.read_text()) if path.exists() else {}
-        corpora = {name: row["corpus"] for name, row in known.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path.name} is not a JSON object with a row a system ({error})") from error
+    corpora = _read_rows(Path(folder) / "metrics.json", corpora=True)
     added = [name for name, row in rows.items() if corpora.get(name) != row["corpus"]]
     for name in added:
-        metrics.write_row(folder, name, rows[name])
+        write_row(folder, name, rows[name])
     return added

@@ -1,4 +1,4 @@
-"""Systems side by side: a system is a score matrix, kept in a file, and all are judged on the same trials.
+"""A system as a matrix of scores in a file, so that all systems are judged on the same trials.
 
 ``OUT/scores/SYSTEM.npz`` holds the scores of all test utterances with one another, the threshold and the
 calibration that were fixed without them, and which utterances they were.
@@ -92,10 +92,8 @@ def _levels(test):
 def _check(path, scores, facts, count):
     if scores.shape != (count, count) or not np.isfinite(scores).all() or not np.isfinite(facts).all():
         wrong = np.count_nonzero(~np.isfinite(scores)) + np.count_nonzero(~np.isfinite(facts))
-        raise InputError(
-            f"{path.name} has scores {scores.shape} for {count} utterances, and {wrong} numbers that are not "
-            "finite; expected a finite score for every two utterances"
-        )
+        found = f"has scores {scores.shape} for {count} utterances, and {wrong} numbers that are not finite"
+        raise InputError(found, file=path.name, expected="a finite score for every two utterances")
 
 
 def load_scores(folder, test, refused=None):
@@ -130,22 +128,23 @@ def load_scores(folder, test, refused=None):
 
 
 def _load(path, test):
-    again = f"; {COMMANDS.get(path.stem, 'the program that wrote it')} makes it anew"
+    again = f"{COMMANDS.get(path.stem, 'the program that wrote it')} makes it anew"
     try:
         with np.load(path, allow_pickle=False) as file:
             scores, levels = (file[name].astype(float) for name in ("scores", "levels"))
-            facts = [float(file[name]) for name in ("threshold", "slope", "offset")]
-            corpus, speakers = str(file["corpus"]), file["speakers"]
+            threshold, *line = (float(file[name]) for name in ("threshold", "slope", "offset"))
+            system = Scores(scores, threshold, Calibration(*line), str(file["corpus"]), file["speakers"])
     except Exception as error:  # a damaged archive surfaces as any kind of exception
         reason = first_line(type(error).__name__, error)[:100]
-        raise InputError(f"{path.name} is not a whole file of scores ({reason}){again}") from error
-    same = corpus == test.name and np.array_equal(speakers, speakers_of(test))
-    if not same or not np.allclose(levels, _levels(test), rtol=1e-3):
-        found = f"{len(speakers)} utterances of {corpus}" + ", recorded otherwise" * same
-        expected = f"the {len(speakers_of(test))} of {test.name}"
-        raise InputError(f"{path.name} has {found}; expected {expected}{again}")
-    _check(path, scores, facts, len(speakers))
-    return Scores(scores, facts[0], Calibration(*facts[1:]), corpus, speakers)
+        raise InputError(f"{path.name} is not a whole file of scores ({reason}); {again}") from error
+    found = f"has {len(system.speakers)} utterances of {system.corpus}"
+    expected = f"the {len(speakers_of(test))} of {test.name}; {again}"
+    if system.corpus != test.name or not np.array_equal(system.speakers, speakers_of(test)):
+        raise InputError(found, file=path.name, expected=expected)
+    if not np.allclose(levels, _levels(test), rtol=1e-3):
+        raise InputError(f"{found}, recorded otherwise", file=path.name, expected=expected)
+    _check(path, system.scores, (system.threshold, *system.calibration), len(system.speakers))
+    return system
 
 
 def missing(systems):

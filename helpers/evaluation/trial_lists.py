@@ -1,11 +1,10 @@
-"""Published trial lists scored with a verifier: the very trials, each recording embedded once.
+"""Published trial lists scored with a verifier: exactly these trials, each recording embedded once.
 
 ``python -m helpers.evaluation.trial_lists LIST --data FOLDER --model FILE --out DIR`` writes
 ``DIR/LIST.csv``, a score a trial, and ``DIR/LIST.json`` with the equal error rate and the minimal detection
 costs.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -14,14 +13,15 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from helpers import InputError, describe_value, first_line, metrics
-from helpers.data.audio import load_query
+from helpers import InputError, describe_value, error_context, first_line, metrics
+from helpers.command_line import new_parser, run_program
+from helpers.data.audio import load_recording
 from helpers.data.convert.layouts import list_corpus, recording_key
 from helpers.files import atomic_write
-from helpers.search.plda_distance import by_plda
 from helpers.verifier import embed_recordings, load_verifier
 
 BATCH = 64  # recordings in memory at a time
+TRIALS = 1 << 14  # scored at a time
 PRIORS = (0.01, 0.05)  # of target trials: the costs that VoxCeleb's publications give
 
 
@@ -38,18 +38,17 @@ def read_trials(path):
     InputError
         When the file is missing, or a line is something else, naming it.
     """
-    path, expected = Path(path), "expected lines of 0 or 1 and two paths"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError) as error:
-        reason = first_line(type(error).__name__, error)[:100]
-        raise InputError(f"{describe_value(path.name)} cannot be read ({reason}); {expected}") from error
-    rows = [line.split() for line in lines if line.strip()]
-    for number, row in enumerate(rows, start=1):
-        if len(row) != 3 or row[0] not in ("0", "1"):
-            raise InputError(f"{path.name} has {describe_value(' '.join(row))} as trial {number}; {expected}")
-    if not rows:
-        raise InputError(f"{path.name} has no trials; {expected}")
+    with error_context(path, "lines of 0 or 1 and two paths"):
+        try:
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot be read ({first_line(type(error).__name__, error)[:100]})") from error
+        rows = [line.split() for line in lines if line.strip()]
+        for number, row in enumerate(rows, start=1):
+            if len(row) != 3 or row[0] not in ("0", "1"):
+                raise InputError(f"has {describe_value(' '.join(row))} as trial {number}")
+        if not rows:
+            raise InputError("has no trials")
     trials = pd.DataFrame(rows, columns=["label", "first", "second"])
     return trials.assign(label=trials["label"].astype(int))
 
@@ -83,13 +82,12 @@ def find_recordings(names, folder):
         lost = [name for name in lost if recording_key(name) not in known]
     if lost:
         named = ", ".join(map(describe_value, lost[:5])) + ", …" * (len(lost) > 5)
-        raise InputError(
-            f"{len(lost)} of {len(names)} recordings are not in {folder.name}: {named}; expected all"
-        )
+        found = f"{len(lost)} of {len(names)} recordings are not in {folder.name}: {named}"
+        raise InputError(found, expected="all")
     return places
 
 
-def score_trials(trials, folder, embed, comparison, show_progress=None):
+def score_trials(trials, folder, verifier):
     """Score every trial of a list.
 
     Parameters
@@ -98,12 +96,7 @@ def score_trials(trials, folder, embed, comparison, show_progress=None):
         As `read_trials` returns it.
     folder : path
         The corpus.
-    embed : callable (list of waveforms)
-        Gives embeddings (recordings, dimensions).
-    comparison : plda_distance.Comparison
-        How two embeddings are scored.
-    show_progress : bool, optional
-        Show a progress bar; by default when stderr is a terminal.
+    verifier : verifier.Verifier
 
     Returns
     -------
@@ -116,25 +109,15 @@ def score_trials(trials, folder, embed, comparison, show_progress=None):
     """
     names, which = np.unique(trials[["first", "second"]].to_numpy(dtype=str), return_inverse=True)
     which = which.reshape(-1, 2)
-    places = find_recordings(names, folder)
-    starts = range(0, len(names), BATCH)
-    hidden = None if show_progress is None else not show_progress
-    embeddings = np.concatenate(
-        [
-            embed([load_query(places[name]) for name in names[start : start + BATCH]])
-            for start in tqdm(starts, unit=f"{BATCH} recordings", disable=hidden)
-        ]
-    )
-    aims, offsets = comparison.aims(embeddings)
-    places = comparison.places(embeddings)
-    scores = np.empty(len(trials))
-    for start in range(0, len(trials), 1 << 14):
-        first, second = which[start : start + (1 << 14)].T
-        products = np.einsum("td,td->t", aims[first], places[second])
-        scores[start : start + (1 << 14)] = (
-            offsets[first] + products - np.sum(places[second] ** 2, axis=1) / 2
-        )
-    return scores
+    places, parts, scores = find_recordings(names, folder), [], []
+    for start in tqdm(range(0, len(names), BATCH), unit=f"{BATCH} recordings", disable=None):
+        recordings = [load_recording(places[name]) for name in names[start : start + BATCH]]
+        parts.append(embed_recordings(verifier, recordings))
+    embeddings = np.concatenate(parts)
+    for start in range(0, len(which), TRIALS):
+        first, second = which[start : start + TRIALS].T
+        scores.append(verifier.pair_scores(embeddings[first], embeddings[second]))
+    return np.concatenate(scores)
 
 
 def figures(scores, labels):
@@ -144,34 +127,27 @@ def figures(scores, labels):
     return {"eer": metrics.equal_error(scores, labels)[0]} | costs | counts
 
 
+def _run(options):
+    trials = read_trials(options.list)
+    scores = score_trials(trials, options.data, load_verifier(options.model))
+    found = figures(scores, trials["label"].to_numpy())
+    target = Path(options.out, Path(options.list).stem)
+    with atomic_write(target.with_suffix(".csv")) as temporary:
+        trials.assign(score=scores).to_csv(temporary, index=False)
+    with atomic_write(target.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(found, indent=2) + "\n")
+    costs = ", ".join(f"minDCF({prior}) {found[f'min_dcf_{prior}']:.3f}" for prior in PRIORS)
+    print(f"{len(trials)} trials, {found['targets']} of them targets: EER {found['eer']:.2%}, {costs}")
+
+
 def main(arguments=None):
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.evaluation.trial_lists", description=__doc__.split("\n")[0]
-    )
+    parser = new_parser("evaluation.trial_lists", __doc__)
     parser.add_argument("list", help="trials, as veri_test.txt of VoxCeleb")
     parser.add_argument("--data", required=True, metavar="FOLDER", help="the corpus")
     parser.add_argument("--model", required=True, metavar="FILE", help="siamese_gru.keras of notebook 04")
     parser.add_argument("--out", required=True, metavar="DIR")
-    options = parser.parse_args(arguments)
-    try:
-        trials = read_trials(options.list)
-        verifier = load_verifier(options.model)
-        scores = score_trials(
-            trials, options.data, lambda waves: embed_recordings(verifier, waves), by_plda(verifier)
-        )
-        found = figures(scores, trials["label"].to_numpy())
-        target = Path(options.out, Path(options.list).stem)
-        with atomic_write(target.with_suffix(".csv")) as temporary:
-            trials.assign(score=scores).to_csv(temporary, index=False)
-        with atomic_write(target.with_suffix(".json")) as temporary:
-            temporary.write_text(json.dumps(found, indent=2) + "\n")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    costs = ", ".join(f"minDCF({prior}) {found[f'min_dcf_{prior}']:.3f}" for prior in PRIORS)
-    print(f"{len(trials)} trials, {found['targets']} of them targets: EER {found['eer']:.2%}, {costs}")
-    return 0
+    return run_program(_run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """The trained model as ONNX files, compared with the model before they are kept."""
 
-import sys
-
 from helpers.export.onnx_export import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -5,15 +5,14 @@ siamese_gru_scores.onnx, from voices to log likelihood ratios. Both are compared
 are kept.
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
 from helpers import SAMPLE_RATE, InputError
-from helpers.export.onnx_graphs import scores_graph, embeddings_graph
+from helpers.command_line import new_parser, run_program
+from helpers.export.onnx_graphs import embeddings_graph, scores_graph
 from helpers.files import atomic_write
 from helpers.verifier import load_verifier
 from helpers.verify import TRAINED, find_model
@@ -21,11 +20,6 @@ from helpers.verify import TRAINED, find_model
 SECONDS = (1.0, 1.41, 3.7)  # of the recordings that the files are checked with, beside the shortest
 # At most. On a processor it is 1e-6 and 1e-5; products in TF32, which GPUs may take, are rounded at 5e-4.
 EMBEDDINGS_APART, SCORES_APART = 1e-3, 2e-2
-
-
-def session(path):
-    """An onnxruntime session on the processor."""
-    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
 def differences(verifier, embeddings, scores, waveforms):
@@ -84,30 +78,30 @@ def export(verifier, folder, name="siamese_gru"):
     with atomic_write(paths[0]) as embeddings, atomic_write(paths[1]) as scores:
         for graph, path in zip(graphs, (embeddings, scores), strict=True):
             path.write_bytes(graph.SerializeToString())
-        apart = differences(verifier, session(embeddings), session(scores), _recordings(verifier.spectrogram))
+        sessions = (
+            onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+            for path in (embeddings, scores)
+        )
+        apart = differences(verifier, *sessions, _recordings(verifier.spectrogram))
         if not (apart[0] <= EMBEDDINGS_APART and apart[1] <= SCORES_APART):  # NaN is neither
-            raise InputError(
-                f"{paths[0].name} gives embeddings {apart[0]:.1e} and scores {apart[1]:.1e} from the "
-                f"model's; expected {EMBEDDINGS_APART:.0e} and {SCORES_APART:.0e} at most; it was not kept"
-            )
+            found = f"gives embeddings {apart[0]:.1e} and scores {apart[1]:.1e} from the model's"
+            expected = f"{EMBEDDINGS_APART:.0e} and {SCORES_APART:.0e} at most; it was not kept"
+            raise InputError(found, file=paths[0].name, expected=expected)
     return apart
+
+
+def _export_model(options):
+    path = Path(options.model) if options.model else find_model()
+    embeddings, scores = export(load_verifier(path), options.out, path.stem)
+    for name in (f"{path.stem}.onnx", f"{path.stem}_scores.onnx"):
+        print(f"{Path(options.out, name)}: {Path(options.out, name).stat().st_size / 1e6:.1f} MB")
+    print(f"Largest differences from {path.name}: embeddings {embeddings:.1e}, scores {scores:.1e}")
 
 
 def main(arguments=None):
     """The command line; returns the exit status: 1 when nothing was written."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.export", description=__doc__.splitlines()[0])
+    parser = new_parser("export", __doc__)
     parser.add_argument("model", nargs="?", help="a .keras file (default: that of helpers.verify)")
-    parser.add_argument(
-        "--out", default=TRAINED.parent, help="folder of the .onnx files (default: results/models)"
-    )
-    options = parser.parse_args(arguments)
-    path = Path(options.model) if options.model else find_model()
-    try:
-        embeddings, scores = export(load_verifier(path), options.out, path.stem)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for name in (f"{path.stem}.onnx", f"{path.stem}_scores.onnx"):
-        print(f"{Path(options.out, name)}: {Path(options.out, name).stat().st_size / 1e6:.1f} MB")
-    print(f"Largest differences from {path.name}: embeddings {embeddings:.1e}, scores {scores:.1e}")
-    return 0
+    said = "folder of the .onnx files (default: results/models)"
+    parser.add_argument("--out", default=TRAINED.parent, help=said)
+    return run_program(_export_model, parser.parse_args(arguments))

@@ -18,6 +18,7 @@ from helpers.models import StatisticsPooling
 from helpers.verifier import model_digest
 
 OPSET = [helper.make_opsetid("", 18)]  # onnxruntime 1.14, of February 2023, and later
+_array = ops.convert_to_numpy
 
 
 class Graph:
@@ -28,23 +29,20 @@ class Graph:
 
     def add(self, operator, *inputs, **attributes):
         """An operator on values, or on arrays, which become constants; the name of its output."""
-        named = [each if isinstance(each, str) else self._constant(each) for each in inputs]
+        named = list(inputs)
+        for position, each in enumerate(inputs):
+            if not isinstance(each, str):
+                named[position] = f"constant_{len(self.constants)}"
+                self.constants.append(numpy_helper.from_array(np.asarray(each), named[position]))
         output = f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, named, [output], output, **attributes))
         return output
 
-    def _constant(self, values):
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
-        return name
-
     def model(self, inputs, output, source, properties):
         """A checked ModelProto: `inputs` names to shapes, `output` its name and shape, `source` its value."""
         self.nodes.append(helper.make_node("Identity", [source], [output[0]], output[0]))
-        values = [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-            for name, shape in [*inputs.items(), output]
-        ]
+        shapes = [*inputs.items(), output]
+        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes]
         graph = helper.make_graph(self.nodes, output[0], values[:-1], values[-1:], self.constants)
         ir = helper.find_min_ir_version_for(OPSET)
         model = helper.make_model(graph, opset_imports=OPSET, ir_version=ir, producer_name="siamese-voices")
@@ -79,10 +77,6 @@ def _spectrogram(graph, features, waveforms):
 
 
 # ---- layers ------------------------------------------------------------------------------------------------
-
-
-def _same(graph, layer, x):
-    return x
 
 
 def _normalization(graph, layer, x):
@@ -121,42 +115,25 @@ def _statistics(graph, layer, x):
     return graph.add("Concat", graph.add("Squeeze", mean, time), spread, axis=-1)
 
 
-def _concatenate(graph, layer, *values):
-    return graph.add("Concat", *values, axis=-1)
-
-
 def _unit(graph, layer, x):
     length = graph.add("ReduceL2", x, np.array([-1]))
     return graph.add("Div", x, graph.add("Max", length, np.float32(1e-12)))
 
 
+GRU_SETTINGS = {"activation": ["tanh"], "recurrent_activation": ["sigmoid"]}
+GRU_SETTINGS |= {name: [True] for name in ("use_bias", "reset_after", "return_sequences")}
+GRU_SETTINGS |= {name: [False] for name in ("return_state", "go_backwards", "stateful")}
 # A kind of layer: what writes it, and the values that its settings may have.
 KNOWN = {
     layers.Normalization: (_normalization, {"invert": [False]}),
     layers.Dense: (_dense, {"activation": ["relu", "linear"], "use_bias": [True]}),
-    layers.Dropout: (_same, {}),
+    layers.Dropout: (lambda graph, layer, x: x, {}),
     layers.AveragePooling1D: (_average, {"padding": ["same"], "data_format": ["channels_last"]}),
-    layers.GRU: (
-        _gru,
-        {
-            "activation": ["tanh"],
-            "recurrent_activation": ["sigmoid"],
-            "use_bias": [True],
-            "reset_after": [True],
-            "return_sequences": [True],
-            "return_state": [False],
-            "go_backwards": [False],
-            "stateful": [False],
-        },
-    ),
+    layers.GRU: (_gru, GRU_SETTINGS),
     StatisticsPooling: (_statistics, {}),
-    layers.Concatenate: (_concatenate, {"axis": [-1]}),
+    layers.Concatenate: (lambda graph, layer, *x: graph.add("Concat", *x, axis=-1), {"axis": [-1]}),
     layers.UnitNormalization: (_unit, {"axis": [-1]}),
 }
-
-
-def _array(weight):
-    return ops.convert_to_numpy(weight)
 
 
 def _encoder(graph, model, x):
@@ -165,15 +142,20 @@ def _encoder(graph, model, x):
     if "input_layers" not in config or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise _refusal(model.name, "not a functional model of one input and one output")
     for spec in config["layers"]:
-        known = x if spec["class_name"] == "InputLayer" else _layer(graph, model, spec, values)
-        values[spec["name"]] = known
+        is_input = spec["class_name"] == "InputLayer"
+        values[spec["name"]] = x if is_input else _layer(graph, model, spec, values)
     return values[np.ravel(config["output_layers"])[0]]
 
 
 def _layer(graph, model, spec, values):
-    name, kind = spec["name"], spec["class_name"]
+    """The output of a layer, of which `values` has the inputs by the names of the layers they come from."""
+    name, kind, calls = spec["name"], spec["class_name"], spec["inbound_nodes"]
+    arguments = calls[0]["args"]
+    if len(calls) != 1 or len(arguments) != 1 or any(calls[0]["kwargs"].values()):
+        raise _refusal(name, f"a {kind} called more than once, or with more than its input")
+    tensors = arguments[0] if isinstance(arguments[0], list) else arguments
+    inputs = [values[tensor["config"]["keras_history"][0]] for tensor in tensors]
     layer = next((each for each in model.layers if each.name == name), None)
-    inputs = [values[source] for source in _sources(name, kind, spec["inbound_nodes"])]
     if isinstance(layer, keras.Model):
         return _encoder(graph, layer, *inputs)
     if type(layer) not in KNOWN:
@@ -186,18 +168,9 @@ def _layer(graph, model, spec, values):
     return write(graph, layer, *inputs)
 
 
-def _sources(name, kind, calls):
-    """Names of the layers whose outputs a layer takes."""
-    arguments = calls[0]["args"]
-    if len(calls) != 1 or len(arguments) != 1 or any(calls[0]["kwargs"].values()):
-        raise _refusal(name, f"a {kind} called more than once, or with more than its input")
-    tensors = arguments[0] if isinstance(arguments[0], list) else arguments
-    return [tensor["config"]["keras_history"][0] for tensor in tensors]
-
-
 def _refusal(name, found):
     known = ", ".join(sorted(kind.__name__ for kind in KNOWN))
-    return InputError(f"{name} of the encoder is {found}, which cannot be exported; expected {known}")
+    return InputError(f"{name} of the encoder is {found}, which cannot be exported", expected=known)
 
 
 # ---- the two graphs ----------------------------------------------------------------------------------------
@@ -244,20 +217,19 @@ def scores_graph(verifier):
     """
     plda, graph = verifier.plda, Graph()
     mean, own, cross = (_array(each).astype(float) for each in (plda.mean, plda.own, plda.cross))
-    shape = np.array([-1, plda.encoders, plda.dimensions])
-
-    def parts(embeddings):  # by encoder, less its mean
-        x = graph.add("Reshape", graph.add("Cast", embeddings, to=TensorProto.DOUBLE), shape)
-        return graph.add("Transpose", graph.add("Sub", x, mean), perm=[1, 0, 2])
-
-    def alone(x, axis):  # x' own x / 2, as a column or a row for each encoder
+    parts, alone = [], []
+    for name, axis in (("embeddings", 2), ("others", 1)):
+        x = graph.add("Cast", name, to=TensorProto.DOUBLE)
+        x = graph.add("Reshape", x, np.array([-1, plda.encoders, plda.dimensions]))
+        x = graph.add("Transpose", graph.add("Sub", x, mean), perm=[1, 0, 2])  # by encoder, less its mean
         squares = graph.add("Mul", graph.add("MatMul", x, own / 2), x)
-        return graph.add("Unsqueeze", graph.add("ReduceSum", squares, np.array([2]), keepdims=0), axis)
-
-    x, z = parts("embeddings"), parts("others")
-    both = graph.add("MatMul", graph.add("MatMul", x, cross), graph.add("Transpose", z, perm=[0, 2, 1]))
-    apart = graph.add("Add", alone(x, np.array([2])), alone(z, np.array([1])))
-    scores = graph.add("ReduceMean", graph.add("Add", both, apart), np.array([0]), keepdims=0)
+        squares = graph.add("ReduceSum", squares, np.array([2]), keepdims=0)
+        parts.append(x)  # and x' own x / 2, as a column or a row for each encoder
+        alone.append(graph.add("Unsqueeze", squares, np.array([axis])))
+    columns = graph.add("Transpose", parts[1], perm=[0, 2, 1])
+    both = graph.add("MatMul", graph.add("MatMul", parts[0], cross), columns)
+    scores = graph.add("Add", both, graph.add("Add", *alone))
+    scores = graph.add("ReduceMean", scores, np.array([0]), keepdims=0)
     scores = graph.add("Mul", graph.add("Cast", scores, to=TensorProto.FLOAT), _array(verifier.scale.w))
     scores = graph.add("Add", scores, _array(verifier.scale.b))
     width = plda.encoders * plda.dimensions
@@ -275,13 +247,13 @@ def properties(verifier):
         `threshold`, of the scores; and as JSON `features`, `calibration` (w and b, which the scores have
         been through), and `facts`.
     """
-    calibration = {name: float(_array(getattr(verifier.scale, name))) for name in ("w", "b")}
+    features, scale = verifier.spectrogram, verifier.scale
     return {
         "model": model_digest(verifier),
-        "sample_rate": str(verifier.spectrogram.sample_rate),
-        "shortest": str(verifier.spectrogram.n_fft),
+        "sample_rate": str(features.sample_rate),
+        "shortest": str(features.n_fft),
         "threshold": repr(verifier.threshold),
-        "features": json.dumps(verifier.spectrogram.to_dict()),
-        "calibration": json.dumps(calibration),
+        "features": json.dumps(features.to_dict()),
+        "calibration": json.dumps({"w": float(_array(scale.w)), "b": float(_array(scale.b))}),
         "facts": json.dumps(dict(verifier.facts)),
     }

@@ -1,78 +1,51 @@
-"""Pictures of systems side by side: their scores, error curves, differences, and hard conditions."""
+"""Pictures of systems side by side: scores, DET curves, differences, hard conditions, decisions."""
 
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy.stats import norm
 
 from helpers import metrics
 from helpers.bootstrap import difference, interval, trial_scores
 from helpers.calibration import det_curve, reliability
-from helpers.plots.style import BLUE, GREY, ORANGE, system_colours, system_name
+from helpers.plots.curves import DET_ENDS, draw_histograms, draw_det_axes
+from helpers.plots.style import BLUE, GREY, ORANGE, new_panels, place_legend, system_colours, system_name
 
 
 def plot_score_matrices(systems, title=""):
     """Every system as a picture: log likelihood ratios of all utterances with one another."""
-    columns = min(4, len(systems))
-    rows = -(-len(systems) // columns)
-    figure, grid = plt.subplots(
-        rows,
-        columns,
-        figsize=(2.6 * columns + 0.8, 2.9 * rows + 0.4),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-    )
-    for axes, (name, system) in zip(grid.flat, systems.items(), strict=False):
+    figure, panels = new_panels(systems, 4, 2.8, 3.1, sharex=True, sharey=True)
+    for axes, (name, system) in zip(panels, systems.items(), strict=True):
         image = axes.imshow(system.llr, vmin=-8, vmax=8, cmap="RdBu", interpolation="nearest")
         axes.set_title(system_name(name))
-    for axes in grid.flat[len(systems) :]:
-        axes.axis("off")
     figure.supxlabel("utterance", fontsize="medium")
     figure.supylabel("utterance", fontsize="medium")
-    figure.colorbar(image, ax=grid, label="log likelihood ratio", extend="both", shrink=0.8)
+    figure.colorbar(image, ax=figure.axes, label="log likelihood ratio", extend="both", shrink=0.8)
     figure.suptitle(title)
     return figure
 
 
 def plot_det_curves(systems, title=""):
-    """DET curves of several systems in one plot, a dot where each one's own threshold puts it.
-
-    Parameters
-    ----------
-    systems : dict of str to score_files.Scores
-    title : str
-    """
+    """DET curves of several systems in one plot, a dot where each one's own threshold puts it."""
     figure, axes = plt.subplots(figsize=(8, 5))
-    shades, ends = system_colours(systems), norm.ppf([0.0008, 0.7])
+    shades = system_colours(systems)
     for name, system in systems.items():
         scores, labels = trial_scores(system.scores, system.speakers)
         accepted, rejected, x, y = det_curve(scores, labels)
         at = np.searchsorted(metrics.error_rates(scores, labels)[0], system.threshold)
         point = f"{system_name(name)}: {100 * accepted[at]:.0f} / {100 * rejected[at]:.0f} %"
         axes.plot(x, y, color=shades[name])
-        dot = np.clip([x[at], y[at]], *ends)  # one far off is shown at the edge
+        dot = np.clip([x[at], y[at]], *DET_ENDS)
         axes.plot(*dot, "o", color=shades[name], markersize=8, label=point, clip_on=False)
-    axes.plot(ends, ends, color="0.8", linestyle="--", zorder=0)
-    start = ends[[0, 0]] + 0.04 * np.ptp(ends)
-    axes.text(*start, "equal errors", rotation=45, color="0.4", va="bottom", rotation_mode="anchor")
-    ticks = np.array([0.1, 0.5, 1, 2, 5, 10, 20, 40, 60])
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_ticks(norm.ppf(ticks / 100), [f"{tick:g}" for tick in ticks])
-    axes.set(xlim=ends, ylim=ends, aspect="equal", title=title)
-    axes.set(xlabel="false acceptance (%)", ylabel="false rejection (%)")
-    axes.legend(
-        title="dot: at its own threshold\nfalse acceptance / false rejection", alignment="left",
-        loc="upper left", bbox_to_anchor=(1, 1),
-    )  # fmt: skip
+    draw_det_axes(axes, title)
+    heading = "dot: at its own threshold\nfalse acceptance / false rejection"
+    place_legend(axes, title=heading, alignment="left")
     return figure
 
 
-def plot_intervals(axes, rows, zero=False):
-    """Dots with intervals, one below the other.
+def draw_intervals(axes, rows, zero=False):
+    """Draw dots with intervals, one below the other.
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
     rows : sequence of (str, bootstrap.Interval or None, colour)
         In per cent; without a difference, a heading.
     zero : bool
@@ -84,59 +57,52 @@ def plot_intervals(axes, rows, zero=False):
         if found is not None:
             axes.plot([found.low, found.high], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
             axes.plot(found.value, y, "o", color=colour)
-    axes.set_yticks(range(len(rows)), [label for label, *_ in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=range(len(rows)), yticklabels=[row[0] for row in rows])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="0.93")
     axes.set_axisbelow(True)
 
 
 def difference_colour(found):
-    """A difference's colour: better, worse, or not to be told from none."""
+    """A difference's colour: better, worse, or as good as none."""
     return GREY if not found.excludes_zero else BLUE if found.value < 0 else ORANGE
 
 
-def plot_systems_and_differences(tables, ours="siamese_gru", column="eer", quantity="equal error rate (%)"):
-    """Each system's figure with its interval, and ours less each other one's with the paired interval.
+def plot_systems_and_differences(tables):
+    """Each system's EER with its interval, and the Siamese GRU's less each other one's, paired.
 
     Parameters
     ----------
     tables : dict of str to pandas.DataFrame, of `results.evaluate_over_draws`
-    ours : str
-        One of them.
-    column, quantity : str
-        The figure, a rate, and what to call it.
     """
     shades, names = system_colours(tables), list(tables)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1.2 + 0.4 * max(3, len(names))))
-    singles = {name: interval(100 * table[column]) for name, table in tables.items()}
-    names.sort(key=lambda name: singles[name].value)
-    plot_intervals(left, [(system_name(name), singles[name], shades[name]) for name in names])
-    left.set(xlabel=quantity, ylabel="system", title="each by itself")
-    left.set_xlim(0, None)
+    rates = {name: 100 * table["eer"] for name, table in tables.items()}
+    names.sort(key=lambda name: rates[name].iloc[0])
+    draw_intervals(left, [(system_name(name), interval(rates[name]), shades[name]) for name in names])
+    left.set(xlabel="equal error rate (%)", ylabel="system", title="each by itself", xlim=(0, None))
     rows = []
-    for theirs in (name for name in names if name != ours):
-        found = difference(100 * tables[ours][column], 100 * tables[theirs][column])
-        rows.append((system_name(theirs), found, difference_colour(found)))
-    plot_intervals(right, rows, zero=True)
-    right.set(xlabel="difference (percentage points)", ylabel="the other system")
-    right.set_title(f"{system_name(ours)} less another, on the same speakers")
+    for other in (name for name in names if name != "siamese_gru"):
+        found = difference(rates["siamese_gru"], rates[other])
+        rows.append((system_name(other), found, difference_colour(found)))
+    draw_intervals(right, rows, zero=True)
+    heading = "Siamese GRU less another, on the same speakers"
+    right.set(xlabel="difference (percentage points)", ylabel="the other system", title=heading)
     figure.suptitle("95 % intervals over speakers", fontsize="medium")
     return figure
 
 
-def plot_paired_draws(parts, quantity="equal error rate"):
-    """Two figures in each draw of the speakers: a dot a draw, and what either shows by itself.
+def plot_paired_draws(parts):
+    """Two equal error rates in each draw of the speakers: a dot a draw, and what either shows by itself.
 
     Parameters
     ----------
     parts : dict of (str, str) to (ours, theirs)
-        Two names, and their figures in per cent: arrays (draws,) of the same draws, the first with every
-        speaker once. A panel each.
-    quantity : str
+        Two names, and their rates in per cent: arrays (draws,) of the same draws, the first with every
+        speaker once.
     """
-    figure, rows = plt.subplots(1, len(parts), figsize=(4.6 * len(parts), 4.6), squeeze=False)
-    for axes, ((one, other), (ours, theirs)) in zip(rows[0], parts.items(), strict=True):
+    figure, panels = new_panels(parts, len(parts), 4.6, 4.6)
+    for axes, ((one, other), (ours, theirs)) in zip(panels, parts.items(), strict=True):
         ours, theirs = np.asarray(ours), np.asarray(theirs)
         ends = np.array([0, 1.05 * max(ours.max(), theirs.max())])
         axes.fill_between(ends, ends, 0, color=BLUE, alpha=0.07, linewidth=0)
@@ -147,65 +113,53 @@ def plot_paired_draws(parts, quantity="equal error rate"):
         axes.plot([edge, edge], interval(ours)[1:], **own, label="95 % interval by itself")
         axes.plot(interval(theirs)[1:], [edge, edge], **own)
         axes.text(0.96, 0.06, f"{one} is better", transform=axes.transAxes, ha="right", color=BLUE)
-        axes.set(xlabel=f"{other}: {quantity} (%)", ylabel=f"{one}: {quantity} (%)")
         axes.set(xlim=ends, ylim=ends, aspect="equal")
+        axes.set(xlabel=f"{other}: equal error rate (%)", ylabel=f"{one}: equal error rate (%)")
         found = difference(ours, theirs)
         axes.set_title(f"{found.value:+.1f} points ({found.low:+.1f} to {found.high:+.1f})")
-    rows[0, 0].legend(loc="upper left", fontsize=8)
+    panels[0].legend(loc="upper left", fontsize=8)
     return figure
 
 
-def plot_conditions(panels, title=""):
+def plot_conditions(conditions, title=""):
     """Equal error rates of systems where it gets harder, on one scale.
 
     Parameters
     ----------
-    panels : dict of str to (xlabel, places, curves)
+    conditions : dict of str to (xlabel, places, curves)
         `places` (conditions,) are numbers or names; `curves` a dict of systems to arrays (conditions, draws),
         the first draw with every speaker once.
-    title : str
     """
-    figure, rows = plt.subplots(2, (len(panels) + 1) // 2, figsize=(9.5, 6.6), sharey=True, squeeze=False)
-    legend = {}
-    for axes, (heading, (label, places, curves)) in zip(rows.flat, panels.items(), strict=False):
+    columns, legend = (len(conditions) + 1) // 2, {}
+    figure, panels = new_panels(conditions, columns, 9.5 / columns, 3.3, sharey=True)
+    for axes, (heading, (label, places, curves)) in zip(panels, conditions.items(), strict=True):
         ticks = np.arange(len(places))
         for i, (name, drawn) in enumerate(curves.items()):
             value, low, high = np.transpose([interval(100 * each) for each in drawn])
             x, shade = ticks + 0.08 * (i - (len(curves) - 1) / 2), system_colours(curves)[name]
             bars = np.maximum([value - low, high - value], 0)
             legend[system_name(name)] = axes.errorbar(x, np.maximum(value, 0.1), bars, color=shade, fmt="o-")
-        axes.set_xticks(ticks, places)
-        axes.set(xlabel=label, title=heading)
+        axes.set(xlabel=label, title=heading, xticks=ticks, xticklabels=places)
         axes.set_yscale("log")  # a rise by a half looks the same everywhere
         axes.set_yticks([1, 2, 5, 10, 20, 50], [1, 2, 5, 10, 20, 50], minor=False)
         axes.minorticks_off()
         axes.grid(axis="y", color="0.93")
-    for axes in rows[:, 0]:
+    for axes in panels[::columns]:
         axes.set_ylabel("equal error rate (%)")
-    for axes in list(rows.flat)[len(panels) :]:
-        axes.axis("off")
     figure.legend(legend.values(), legend, loc="outside lower center", ncols=len(legend))
     figure.suptitle(title)
     return figure
 
 
 def plot_evidence(scores, labels, calibration, title=""):
-    """What scores are worth: how both kinds of trials are spread, and the log of their ratio with the line.
-
-    Parameters
-    ----------
-    scores, labels : arrays (trials,)
-    calibration : calibration.Calibration
-    title : str
-    """
+    """What scores are worth: how both kinds of trials are spread, and the log of their ratio with the line of
+    a `calibration.Calibration`."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.3))
     edges = np.linspace(scores.min(), scores.max(), 41)
-    same, different = (np.histogram(scores[labels == kind], edges)[0] for kind in (1, 0))
-    for count, colour, kind in ((different, ORANGE, "different speakers"), (same, BLUE, "same speaker")):
-        share = 100 * count / count.sum()
-        left.stairs(share, edges, fill=True, alpha=0.6, color=colour, label=kind)
+    draw_histograms(left, scores, labels, edges)
     left.set(xlabel="score", ylabel="share of the kind's trials (%)", title="how often a score comes up")
     left.legend(loc="upper left")
+    same, different = (np.histogram(scores[labels == kind], edges)[0] for kind in (1, 0))
     both = (same > 0) & (different > 0)
     ratio = np.log(same[both] / same.sum() / (different[both] / different.sum()))
     middles = (edges[:-1] + edges[1:])[both] / 2
@@ -214,7 +168,7 @@ def plot_evidence(scores, labels, calibration, title=""):
     right.plot(edges, calibration.llr(edges), color=BLUE, label="logistic regression")
     right.axhline(0, color="0.7", linewidth=1)
     right.set(xlabel="score", ylabel="log likelihood ratio", title="what the score is worth")
-    right.set_ylim(1.4 * ratio.min() - 1, 1.4 * ratio.max() + 1)
+    right.set(ylim=(1.4 * ratio.min() - 1, 1.4 * ratio.max() + 1))
     right.legend(loc="upper left")
     figure.suptitle(title)
     return figure
@@ -227,25 +181,17 @@ def plot_reliability(parts, title="", shades=None):
     ----------
     parts : dict of str to (probabilities, labels), arrays (trials,)
         For a target prior of one half.
-    title : str
     shades : dict of str to colour, optional
         By default, the systems' own.
     """
     shades = shades or system_colours(parts)
-    columns = min(4, len(parts))
-    rows = -(-len(parts) // columns)
-    figure, grid = plt.subplots(
-        rows, columns, figsize=(2.7 * columns, 3.2 * rows), squeeze=False, sharex=True, sharey=True
-    )
-    for axes, (name, (probability, labels)) in zip(grid.flat, parts.items(), strict=False):
+    figure, panels = new_panels(parts, 4, 2.7, 3.2, sharex=True, sharey=True)
+    for axes, (name, (probability, labels)) in zip(panels, parts.items(), strict=True):
         stated, true, weight = reliability(probability, labels)
         axes.plot([0, 100], [0, 100], color="0.6", linestyle="--")
         axes.plot(100 * stated, 100 * true, color=shades[name], linewidth=1)
         axes.scatter(100 * stated, 100 * true, 20 + 500 * weight, color=shades[name], alpha=0.8)
-        axes.set(xlim=(-6, 106), ylim=(-6, 106), aspect="equal")
-        axes.set_title(system_name(name))
-    for axes in grid.flat[len(parts) :]:
-        axes.axis("off")
+        axes.set(xlim=(-6, 106), ylim=(-6, 106), aspect="equal", title=system_name(name))
     figure.supxlabel("probability stated (%)", fontsize="medium")
     figure.supylabel("one speaker indeed (%)", fontsize="medium")
     figure.suptitle(title)
@@ -259,7 +205,6 @@ def plot_cllr(parts, title=""):
     ----------
     parts : dict of str to (least, actual)
         Names, and `calibration.min_cllr` and `calibration.cllr` of each, in bits.
-    title : str
     """
     figure, axes = plt.subplots(figsize=(8, 0.9 + 0.45 * len(parts)))
     least, actual = np.transpose(list(parts.values()))
@@ -269,11 +214,11 @@ def plot_cllr(parts, title=""):
     for y, value in zip(places, actual, strict=True):
         axes.text(value, y, f" {value:.2f}", va="center")
     axes.axvline(1, color="0.3", linestyle="--", label="not listening")
-    axes.set_yticks(places, list(parts))
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="Cllr (bits)", ylabel="ratios of", xlim=(0, 1.12 * max(1, actual.max())), title=title)
+    axes.set(xlabel="Cllr (bits)", ylabel="ratios of", yticks=places, yticklabels=list(parts), title=title)
+    axes.set_xlim(0, 1.12 * max(1, actual.max()))
     axes.invert_yaxis()
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    place_legend(axes)
     return figure
 
 
@@ -282,12 +227,11 @@ def plot_detection_costs(systems, threshold, cost_of, title=""):
 
     Parameters
     ----------
-    systems : dict of str to (llr, labels), arrays (trials,)
+    systems : dict of str to (log likelihood ratios, labels), arrays (trials,)
     threshold : float
         The one that prior and costs ask for.
     cost_of : callable (false acceptance, false rejection) -> cost
         1 for not listening.
-    title : str
     """
     figure, axes = plt.subplots(figsize=(8, 3.6))
     grid, top = np.linspace(min(-3, threshold - 2), max(3, threshold) + 5, 801), 2.0
@@ -308,5 +252,5 @@ def plot_detection_costs(systems, threshold, cost_of, title=""):
     axes.plot([], [], "x", color="0.3", markersize=9, markeredgewidth=2, label="least, known afterwards")
     axes.set(xlabel="threshold on the log likelihood ratio", ylabel="cost", ylim=(0, top), xlim=grid[[0, -1]])
     axes.set_title(title, pad=24)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    place_legend(axes)
     return figure

@@ -1,19 +1,18 @@
-"""Pictures of classical features, of the contrastive loss, and of distances while they are learnt."""
+"""Pictures of classical features, of the contrastive loss, and of distances during training."""
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import display
 
 from helpers import SAMPLE_RATE
 from helpers.metrics import equal_error
 from helpers.pairs import all_trials
-from helpers.plots.style import BLUE, GREY, ORANGE
-from helpers.systems.classical_features import HOP, N_FFT, UNITS
+from helpers.plots import curves
+from helpers.plots.style import BLUE, GREY, ORANGE, draw_spectrogram, new_panels
 
 KINDS = {"speaker": ("same speaker", "different speakers"), "word": ("same word", "different words")}
 
 
-def plot_features(waveform, features, title=""):
+def plot_features(waveform, features, units, window, hop, title=""):
     """A waveform and its classical features, one above the other on one time axis.
 
     Parameters
@@ -21,36 +20,31 @@ def plot_features(waveform, features, title=""):
     waveform : float array (samples,)
         At 16,000 Hz.
     features : dict of str to float array (values, frames), of `classical_features.frame_features`
-    title : str
+    units : dict of str to str, `classical_features.UNITS`
+    window, hop : int
+        Samples of a frame, and from one frame to the next.
     """
-    figure, rows = plt.subplots(
-        1 + len(features),
-        figsize=(9, 11),
-        sharex=True,
-        height_ratios=[1, *(1 + (len(v) > 1) for v in features.values())],
-    )
+    heights = [1, *(1 + (len(values) > 1) for values in features.values())]
+    figure, rows = plt.subplots(len(heights), figsize=(9, 11), sharex=True, height_ratios=heights)
     rows[0].plot(np.arange(len(waveform)) / SAMPLE_RATE, waveform, color=GREY, linewidth=0.6)
     rows[0].set(ylabel="amplitude", title=f"waveform, {title}")
-    step, half = HOP / SAMPLE_RATE, HOP / SAMPLE_RATE / 2
+    step = hop / SAMPLE_RATE
     for axes, (name, values) in zip(rows[1:], features.items(), strict=True):
         seconds = np.arange(values.shape[1]) * step
         axes.set_title(name)
         if len(values) == 1:
             axes.plot(seconds, values[0], color=BLUE)
-            axes.set(ylabel=UNITS[name], ylim=(0, None))
+            axes.set(ylabel=units[name], ylim=(0, None))
             continue
         limits = np.percentile(values[2:], [1, 99]) if name == "MFCC" else (None, None)
-        image = axes.imshow(
-            values, origin="lower", aspect="auto", cmap="magma", interpolation="nearest",
-            extent=(-half, seconds[-1] + half, -0.5, len(values) - 0.5), vmin=limits[0], vmax=limits[1],
-        )  # fmt: skip
-        figure.colorbar(image, ax=axes, label=UNITS[name], pad=0.01)
+        extent = (-step / 2, seconds[-1] + step / 2, -0.5, len(values) - 0.5)
+        image = draw_spectrogram(axes, values.T, extent, vmin=limits[0], vmax=limits[1])
+        figure.colorbar(image, ax=axes, label=units[name], pad=0.01)
         axes.set_ylabel({"MFCC": "coefficient", "chroma": "pitch class"}.get(name, "mel band"))
         if name == "chroma":
             axes.set_yticks([0, 4, 7], ["C", "E", "G"])
-    rows[-1].set_xlabel(
-        f"time (s); frames of {1000 * N_FFT // SAMPLE_RATE} ms every {1000 * HOP // SAMPLE_RATE} ms"
-    )
+    milliseconds = [f"{1000 * samples / SAMPLE_RATE:g} ms" for samples in (window, hop)]
+    rows[-1].set_xlabel("time (s); frames of {} every {}".format(*milliseconds))
     return figure
 
 
@@ -60,10 +54,9 @@ def plot_feature_ranking(tables, title=""):
     Parameters
     ----------
     tables : dict of str to pandas.DataFrame, of `classical_features.ranking`
-    title : str
     """
-    figure, rows = plt.subplots(1, len(tables), figsize=(9.5, 3.4), sharex=True, squeeze=False)
-    for axes, (title, table) in zip(rows[0], tables.items(), strict=True):
+    figure, panels = new_panels(tables, len(tables), 9.5 / len(tables), 3.4, sharex=True)
+    for axes, (task, table) in zip(panels, tables.items(), strict=True):
         table = table.iloc[::-1]
         places = np.arange(len(table))
         for suffix, shift, colour, label in (
@@ -77,9 +70,9 @@ def plot_feature_ranking(tables, title=""):
             )  # fmt: skip
         axes.axvline(50, color="0.6", linestyle="--")
         axes.set_yticks(places, [f"{name} ({table['values'][name]})" for name in table.index])
-        axes.set(xlabel="equal error rate (%), 50 is a coin", title=title, xlim=(0, 56))
+        axes.set(xlabel="equal error rate (%), 50 is a coin", title=task, xlim=(0, 56))
     figure.suptitle(title)
-    figure.legend(*rows[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -93,15 +86,15 @@ def plot_contrastive_cost(distances, costs, margin):
         A panel each.
     margin : float
     """
-    figure, rows = plt.subplots(1, len(costs), figsize=(9, 3), sharey=True, squeeze=False)
-    for axes, (title, (same, different)) in zip(rows[0], costs.items(), strict=True):
+    figure, panels = new_panels(costs, len(costs), 9 / len(costs), 3, sharey=True)
+    for axes, (title, (same, different)) in zip(panels, costs.items(), strict=True):
         axes.plot(distances, same, color=BLUE, label="labelled 1, same")
         axes.plot(distances, different, color=ORANGE, label="labelled 0, different")
         axes.axvline(margin, color="0.6", linestyle="--")
         axes.text(margin, axes.get_ylim()[1], " margin", va="top", color="0.4")
         axes.set(xlabel="distance of the pair", title=title)
-    rows[0, 0].set_ylabel("cost")
-    rows[0, 0].legend(loc="upper center")
+    panels[0].set_ylabel("cost")
+    panels[0].legend(loc="upper center")
     return figure
 
 
@@ -113,7 +106,6 @@ def plot_distances(history, margin, kind="speaker", title=""):
     history : dict of lists, of `contrastive.train`
     margin : float
     kind : {"speaker", "word"}
-    title : str
     """
     figure, axes = plt.subplots(figsize=(8, 3.4))
     for name, colour, label in zip(("same", "different"), (BLUE, ORANGE), KINDS[kind], strict=True):
@@ -129,18 +121,6 @@ def plot_distances(history, margin, kind="speaker", title=""):
     return figure
 
 
-class LiveDistances:
-    """Redraws the distances after each epoch, for a person who watches."""
-
-    def __init__(self, margin, kind="speaker"):
-        self.margin, self.kind, self.shown = margin, kind, display(display_id=True)
-
-    def __call__(self, history, encoder):
-        figure = plot_distances(history, self.margin, self.kind)
-        self.shown.update(figure)
-        plt.close(figure)
-
-
 def plot_distance_histograms(parts, labels, kind="speaker", margin=None, title=""):
     """How distances of the same and of different ones are spread, a panel a set.
 
@@ -151,26 +131,14 @@ def plot_distance_histograms(parts, labels, kind="speaker", margin=None, title="
     labels : array (n,)
     kind : {"speaker", "word"}
     margin : float, optional
-    title : str
     """
-    trials = all_trials(labels)
-    figure, rows = plt.subplots(1, len(parts), figsize=(9, 3), squeeze=False)
-    for axes, (name, matrix) in zip(rows[0], parts.items(), strict=True):
-        values = matrix[trials.left, trials.right]
-        edges = np.linspace(0, values.max(), 60)
-        for label, colour in ((0, ORANGE), (1, BLUE)):
-            kinds = KINDS[kind][1 - label]
-            axes.hist(
-                values[trials.label == label], edges, density=True, alpha=0.6, color=colour, label=kinds
-            )
-        if margin:
-            axes.axvline(margin, color="0.5", linestyle="--", label="margin")
-        error = 100 * equal_error(-values, trials.label)[0]
-        axes.set(xlabel="Euclidean distance", title=f"{name}: EER {error:.0f} %")
-    rows[0, 0].set_ylabel("density of pairs")
-    rows[0, -1].legend()
-    figure.suptitle(title)
-    return figure
+    trials, panels = all_trials(labels), {}
+    for name, matrix in parts.items():
+        distances = matrix[trials.left, trials.right]
+        error = 100 * equal_error(-distances, trials.label)[0]
+        panels[f"{name}: EER {error:.0f} %"] = distances
+    words = "Euclidean distance", KINDS[kind], "margin"
+    return curves.plot_score_histograms(panels, trials.label, margin, title, *words)
 
 
 def plot_mean_distances(matrix, labels, title=""):
@@ -181,7 +149,6 @@ def plot_mean_distances(matrix, labels, title=""):
     matrix : float array (n, n)
         Distances.
     labels : array (n,)
-    title : str
     """
     names, index = np.unique(labels, return_inverse=True)
     share = np.eye(len(names))[index]

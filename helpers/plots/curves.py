@@ -1,35 +1,49 @@
-"""Pictures of learning and of scores: the twin network, its training, its voices, its errors."""
+"""Pictures of scores and errors: histograms, similarity matrix, ROC and DET, error by enrolment."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from helpers.metrics import error_rates
-from helpers.plots.style import BLUE, ORANGE
+from helpers.calibration import det_curve
+from helpers.metrics import equal_error, error_rates
+from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, new_panels, place_legend
+
+KINDS = ("same speaker", "different speakers")
+DET_TICKS = np.array([0.1, 0.5, 1, 2, 5, 10, 20, 40, 60])  # in per cent
+DET_ENDS = norm.ppf([0.0008, 0.7])  # a point beyond them is drawn at the edge
 
 
-def plot_score_histograms(parts, labels, threshold=None, title="", kind="cosine similarity"):
+def draw_histograms(axes, scores, labels, edges, kinds=KINDS):
+    """Draw how scores of both kinds are spread: for each bin, the share of the kind's trials in per cent.
+
+    The bins lie between `edges` (bins + 1,).
+    """
+    for label, colour in ((0, ORANGE), (1, BLUE)):
+        count = np.histogram(scores[labels == label], edges)[0]
+        share = 100 * count / max(1, count.sum())
+        axes.stairs(share, edges, fill=True, alpha=0.6, color=colour, label=kinds[1 - label])
+
+
+def plot_score_histograms(
+    parts, labels, threshold=None, title="", kind="cosine similarity", kinds=KINDS, limit="threshold"
+):
     """How target and impostor scores are spread, one panel a set of scores.
 
     Parameters
     ----------
     parts : dict of str to array (trials,)
-    labels : int array (trials,)
     threshold : float, optional
-    title, kind : str
-        `kind` names the scores.
+    limit : str
+        What the threshold is called.
     """
-    figure, rows = plt.subplots(1, len(parts), figsize=(8, 3.2), squeeze=False, sharex=True)
-    lowest, highest = (function(list(parts.values())) for function in (np.min, np.max))
-    edges = np.linspace(lowest, highest, 60)
-    for axes, (name, scores) in zip(rows[0], parts.items(), strict=True):
-        for label, colour, who in ((0, ORANGE, "different speakers"), (1, BLUE, "same speaker")):
-            axes.hist(scores[labels == label], edges, density=True, alpha=0.6, color=colour, label=who)
+    figure, panels = new_panels(parts, len(parts), 9 / len(parts), 3.2)
+    for axes, (name, scores) in zip(panels, parts.items(), strict=True):
+        draw_histograms(axes, scores, labels, np.linspace(scores.min(), scores.max(), 60), kinds)
         if threshold is not None:
-            axes.axvline(threshold, color="0.2", linestyle="--", label=f"threshold {threshold:.2f}")
-        axes.set(xlabel=kind, ylabel="density", title=name)
-    rows[0, -1].legend()
+            axes.axvline(threshold, color="0.2", linestyle="--", label=f"{limit} {threshold:.2f}")
+        axes.set(xlabel=kind, ylabel="share of the kind's trials (%)", title=name)
+    panels[-1].legend()
     figure.suptitle(title)
     return figure
 
@@ -51,54 +65,42 @@ def plot_roc_det(scores, labels, marks, title=""):
 
     The DET plot's axes are normal deviates (Martin et al., 1997, "The DET curve in assessment of detection
     task performance"), so that normally distributed scores give a straight line.
-
-    Parameters
-    ----------
-    scores : array (trials,)
-    labels : int array (trials,)
-    marks : dict of str to float
-        Names and thresholds of operating points.
-    title : str
     """
-    thresholds, accepted, rejected = error_rates(scores, labels)
+    thresholds = error_rates(scores, labels)[0]
+    accepted, rejected, x, y = det_curve(scores, labels)
     figure, (roc, det) = plt.subplots(1, 2, figsize=(9.5, 4.3))
     roc.plot(100 * accepted, 100 * (1 - rejected), color="0.3")
     roc.plot([0, 100], [0, 100], color="0.8", linestyle="--")
     roc.set(xlabel="false acceptance (%)", ylabel="targets accepted (%)", title="ROC", aspect="equal")
-    inside = (accepted > 0) & (rejected > 0)
-    det.plot(norm.ppf(accepted[inside]), norm.ppf(rejected[inside]), color="0.3")
-    ticks = np.array([0.1, 0.5, 1, 2, 5, 10, 20, 40, 60])
-    for axis in (det.xaxis, det.yaxis):
-        axis.set_ticks(norm.ppf(ticks / 100), [f"{tick:g}" for tick in ticks])
-    det.set(xlim=norm.ppf([0.0008, 0.65]), ylim=norm.ppf([0.0008, 0.65]), aspect="equal", title="DET")
-    det.set(xlabel="false acceptance (%)", ylabel="false rejection (%)")
+    det.plot(x, y, color="0.3")
     for (name, threshold), marker in zip(marks.items(), "osD^v", strict=False):
         at = np.searchsorted(thresholds, threshold)
         label = f"{name}: {100 * accepted[at]:.1f} / {100 * rejected[at]:.1f} %"
         roc.plot(100 * accepted[at], 100 * (1 - rejected[at]), marker, label=label)
-        det.plot(*norm.ppf(np.clip([accepted[at], rejected[at]], 1e-4, 1 - 1e-4)), marker)
+        det.plot(*np.clip([x[at], y[at]], *DET_ENDS), marker, clip_on=False)
+    draw_det_axes(det, "DET")
     roc.legend(title="false acceptance / false rejection", fontsize=8, title_fontsize=8, loc="lower right")
     figure.suptitle(title)
     return figure
 
 
-def threshold_slider(scores, labels, threshold, title=""):
-    """A slider that moves the operating point along ROC and DET, for a person; shows itself.
+def draw_det_axes(axes, title):
+    """Mark axes of normal deviates in per cent, and draw the line where both errors are equal."""
+    axes.plot(DET_ENDS, DET_ENDS, color="0.8", linestyle="--", zorder=0)
+    start = DET_ENDS[[0, 0]] + 0.04 * np.ptp(DET_ENDS)
+    axes.text(*start, "equal errors", rotation=45, color="0.4", va="bottom", rotation_mode="anchor")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(norm.ppf(DET_TICKS / 100), [f"{tick:g}" for tick in DET_TICKS])
+    axes.set(xlim=DET_ENDS, ylim=DET_ENDS, aspect="equal", title=title)
+    axes.set(xlabel="false acceptance (%)", ylabel="false rejection (%)")
 
-    Parameters
-    ----------
-    scores, labels
-        As for `plot_roc_det`.
-    threshold : float
-        Where the point starts.
-    title : str
-    """
+
+def threshold_slider(scores, labels, threshold, title=""):
+    """A slider that moves the operating point along ROC and DET from `threshold` on; shows itself."""
     from ipywidgets import FloatSlider, interact
 
-    low, high = float(np.min(scores)), float(np.max(scores))
-    slider = FloatSlider(
-        threshold, min=low, max=high, step=0.01, description="threshold", continuous_update=False
-    )
+    ends = {"min": float(np.min(scores)), "max": float(np.max(scores))}
+    slider = FloatSlider(threshold, **ends, step=0.01, description="threshold", continuous_update=False)
 
     def draw(threshold):
         plot_roc_det(scores, labels, {f"threshold {threshold:.2f}": threshold}, title)
@@ -107,40 +109,66 @@ def threshold_slider(scores, labels, threshold, title=""):
     interact(draw, threshold=slider)
 
 
-def plot_error_by_enrolment(counts, errors, intervals, title=""):
-    """Equal error rate over the number of enrolled utterances, with its spread."""
-    figure, axes = plt.subplots(figsize=(6, 3.2))
-    low, high = 100 * np.transpose(intervals)
-    axes.fill_between(counts, low, high, color=BLUE, alpha=0.2, label="95 % interval over speakers")
-    axes.plot(counts, 100 * np.asarray(errors), "o-", color=BLUE)
-    axes.set(xlabel="utterances enrolled", ylabel="equal error rate (%)", xticks=counts, title=title)
-    axes.set_ylim(0, None)
-    axes.legend()
+def score_range(scores, *inside):
+    """Where an axis of scores begins and ends: without the most extreme ones, but with some places inside."""
+    low, high = np.quantile(scores, [0.02, 0.998])
+    return min(low, *inside), max(high, *inside)
+
+
+def plot_rates(scores, labels, points, score=None, title="", kind="log likelihood ratio"):
+    """Both error rates over the threshold, where they cross, operating points, and one trial's `score`."""
+    thresholds, accepted, rejected = error_rates(scores, labels)
+    rate, crossing = equal_error(scores, labels)
+    figure, axes = plt.subplots(figsize=(8, 3.6))
+    for rates, colour, label in (
+        (accepted, ORANGE, "false acceptance (FAR): others let in"),
+        (rejected, BLUE, "false rejection (FRR): targets turned away"),
+    ):
+        axes.plot(thresholds[:-1], 100 * rates[:-1], color=colour, label=label)
+    axes.plot(crossing, 100 * rate, "o", color=GREEN, label=f"equal error rate {100 * rate:.1f} %")
+    low, high = score_range(scores, *points.values(), crossing if score is None else score)
+    for height, (name, threshold) in zip(np.linspace(92, 60, len(points)), points.items(), strict=True):
+        side = "left" if threshold < (low + high) / 2 else "right"
+        axes.axvline(threshold, color=GREY, linewidth=1)
+        axes.text(threshold, height, f" {name} ", color="#444444", ha=side)
+    if score is not None:
+        axes.plot(score, 0, "^", color=GREEN, markersize=12, clip_on=False, label="this recording")
+    margin = 0.05 * (high - low)
+    axes.set(xlim=(low - margin, high + margin), ylim=(0, 100), title=title)
+    axes.set(xlabel=f"{kind}: threshold", ylabel="share of trials (%)")
+    place_legend(axes)
+    return figure
+
+
+def plot_error_rates(places, lines, xlabel, title="", intervals=None):
+    """Equal error rates over a quantity, a line each, in the order in which its `places` are given.
+
+    `lines` are a dict of names to rates (places,); `intervals` the first line's 95 % intervals (places, 2).
+    """
+    figure, axes = plt.subplots(figsize=(7, 3))
+    for name, rates in lines.items():
+        axes.plot(places, 100 * np.asarray(rates), "o-", label=name)
+    if intervals is not None:
+        low, high = 100 * np.transpose(intervals)
+        axes.fill_between(places, low, high, color=BLUE, alpha=0.2, label="95 % interval over speakers")
+    axes.set(xlabel=xlabel, ylabel="equal error rate (%)", xticks=places, title=title, ylim=(0, None))
+    if places[0] > places[-1]:
+        axes.invert_xaxis()
+    place_legend(axes)
     return figure
 
 
 def results_table(row):
-    """A system's figures as a table, in per cent where they are rates, with their 95 % intervals.
+    """A system's figures as a pandas.DataFrame, in per cent where they are rates, with their 95 % intervals.
 
     Parameters
     ----------
     row : dict
         As `bootstrap.evaluate` gives it.
-
-    Returns
-    -------
-    pandas.DataFrame
     """
-    figures = {name: value for name, value in row.items() if f"{name}_ci" in row}
-    scale = {name: 1 if name == "min_dcf" else 100 for name in figures}
-    unit = {name: "" if name == "min_dcf" else " %" for name in figures}
-    table = {
-        name: {
-            "value": f"{scale[name] * value:.2f}{unit[name]}",
-            "95 % interval over speakers": "{:.2f} to {:.2f}".format(
-                *scale[name] * np.array(row[f"{name}_ci"])
-            ),
-        }
-        for name, value in figures.items()
-    }
-    return pd.DataFrame(table).T
+    table = {}
+    for name in (name for name in row if f"{name}_ci" in row):
+        scale, unit = (1, "") if name == "min_dcf" else (100, " %")
+        low, high = scale * np.array(row[f"{name}_ci"])
+        table[name] = f"{scale * row[name]:.2f}{unit}", f"{low:.2f} to {high:.2f}"
+    return pd.DataFrame(table, index=["value", "95 % interval over speakers"]).T

@@ -1,29 +1,27 @@
-"""Pictures of identification: where an attention looks, who is taken for whom, how training went."""
+"""Pictures of identification: attention over a spectrogram, and the confusion matrix."""
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from helpers.plots.style import DECIBELS, ORANGE
+from helpers.plots.style import DECIBELS, ORANGE, draw_spectrogram, place_legend
 
 
-def plot_attention(values, weights, spectrogram, title="", decibels=80):
+def plot_attention(values, weights, spectrogram, title=""):
     """A spectrogram (frames, bands) above the weights of each head (fewer frames, heads), on one time axis.
 
     The weights are drawn as multiples of what all frames would get if they counted alike.
     """
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(9, 4.4), sharex=True)
     seconds = len(values) * spectrogram.hop_length / spectrogram.sample_rate
-    upper.imshow(
-        DECIBELS * values.T, origin="lower", aspect="auto", extent=(0, seconds, 0, values.shape[1]),
-        vmin=-decibels, vmax=0, cmap="magma", interpolation="nearest",
-    )  # fmt: skip
+    extent = (0, seconds, 0, values.shape[1])
+    draw_spectrogram(upper, DECIBELS * values, extent, vmin=-80, vmax=0)
     upper.set(ylabel="mel band", title=title)
     edges = np.linspace(0, seconds, len(weights) + 1)
     for number, head in enumerate(weights.T, 1):
         lower.stairs(head * len(weights), edges, label=f"head {number}", linewidth=1.5)
     lower.axhline(1, color="0.6", linestyle="--")
     lower.set(xlabel="time (s)", ylabel="weight (1: as all others)", ylim=(0, None))
-    lower.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    place_legend(lower, fontsize=8)
     return figure
 
 
@@ -37,28 +35,3 @@ def plot_confusions(counts, title=""):
     axes.legend(loc="lower right", bbox_to_anchor=(1, -0.25), fontsize=8)
     figure.colorbar(image, label="held-out utterances")
     return figure
-
-
-def plot_network_losses(histories, title=""):
-    """Training loss over the epochs, a line for each network: dict of str to list of float."""
-    figure, axes = plt.subplots(figsize=(7, 2.8))
-    for name, losses in histories.items():
-        axes.plot(np.arange(1, len(losses) + 1), losses, label=name)
-    axes.set(xlabel="epoch", ylabel="loss (nats)", ylim=(0, None), title=title)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend()
-    return figure
-
-
-class LiveLosses:
-    """Redraws a network's losses after each epoch, for a person who watches."""
-
-    def __init__(self, name):
-        from IPython.display import display
-
-        self.name, self.shown = name, display(display_id=True)
-
-    def __call__(self, losses):
-        figure = plot_network_losses({self.name: losses})
-        self.shown.update(figure)
-        plt.close(figure)

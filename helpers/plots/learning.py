@@ -1,10 +1,9 @@
-"""Pictures of a network that learns: the Siamese network, its batches, its loss, its embeddings."""
+"""Pictures of a network that learns: the Siamese network, its batches, its losses, its embeddings."""
 
 import matplotlib.pyplot as plt
 import numpy as np
-from IPython.display import display
 
-from helpers.plots.style import BLUE, ORANGE
+from helpers.plots.style import BLUE, draw_spectrogram, new_panels
 
 
 def plot_siamese_network():
@@ -35,6 +34,28 @@ def plot_siamese_network():
     return figure
 
 
+def plot_losses(histories, title="", quantity="loss"):
+    """Losses over the epochs of a training, a panel each.
+
+    Parameters
+    ----------
+    histories : dict of str to dict of str to list
+        Panel, then line, then the loss of each epoch.
+    quantity : str
+        Names the loss, with its unit.
+    """
+    width = 8 if len(histories) == 1 else 4.75
+    figure, panels = new_panels(histories, len(histories), width, 3.2)
+    for axes, (name, lines) in zip(panels, histories.items(), strict=True):
+        for label, losses in lines.items():
+            axes.plot(np.arange(1, len(losses) + 1), losses, label=label)
+        axes.set(xlabel="epoch", ylabel=quantity, title=name, ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
+    figure.suptitle(title, fontsize="medium")
+    return figure
+
+
 def plot_learning_curves(history, title=""):
     """Loss of the training batches and of the held-out speakers over the epochs; ln 2 is the line to leave.
 
@@ -42,16 +63,14 @@ def plot_learning_curves(history, title=""):
     ----------
     history : dict of lists
         `loss` and `val_loss`.
-    title : str
     """
-    figure, axes = plt.subplots(figsize=(8, 3.2))
-    epochs = np.arange(1, len(history["loss"]) + 1)
+    batches = "training batches (cropped, masked, other speeds)"
+    lines = {batches: history["loss"], "held-out speakers": history["val_loss"]}
+    figure = plot_losses({"": lines}, title, "balanced cross-entropy (nats)")
+    (axes,) = figure.axes
     axes.axhline(np.log(2), color="0.6", linestyle="--")
     axes.text(1, np.log(2), "ln 2: nothing told apart ", ha="left", va="bottom", color="0.4")
-    axes.plot(epochs, history["loss"], color=BLUE, label="training batches (cropped, masked, other speeds)")
-    axes.plot(epochs, history["val_loss"], color=ORANGE, label="held-out speakers")
-    axes.set(xlabel="epoch", ylabel="balanced cross-entropy (nats)", ylim=(0, 0.85), title=title)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_ylim(0, 0.85)
     axes.legend(loc="upper right", bbox_to_anchor=(1, 0.79))  # below the line of ln 2
     return figure
 
@@ -62,11 +81,10 @@ def plot_embeddings(maps, speakers):
     Parameters
     ----------
     maps : dict of str to array (utterances, dimensions)
-    speakers : int array (utterances,)
     """
-    figure, rows = plt.subplots(1, len(maps), figsize=(4.5 * len(maps), 4), squeeze=False)
+    figure, panels = new_panels(maps, len(maps), 4.5, 4)
     names = np.unique(speakers)
-    for axes, (title, embeddings) in zip(rows[0], maps.items(), strict=True):
+    for axes, (title, embeddings) in zip(panels, maps.items(), strict=True):
         centred = embeddings - embeddings.mean(axis=0)
         points = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
         for i, name in enumerate(names):
@@ -83,46 +101,35 @@ def plot_loss_over_shift(shifts, losses, title=""):
     axes.text(shifts[0], np.log(2), " ln 2", va="bottom", color="0.4")
     axes.plot(shifts, losses, color=BLUE)
     axes.set(xlabel="shift b", ylabel="balanced cross-entropy (nats)", ylim=(0, None))
-    axes.set_title(f"untrained: loss over the shift, {title}")
+    axes.set(title=f"untrained: loss over the shift, {title}")
     return figure
 
 
-def plot_batch(batch, speakers, spectrogram, shown=3):
-    """A few cropped and masked utterances of a batch, and the pairs that the batch holds."""
-    figure, rows = plt.subplots(1, shown + 1, figsize=(10, 3))
-    seconds = batch.shape[1] * spectrogram.hop_length / spectrogram.sample_rate
+def plot_batch(batch, speakers, spectrogram):
+    """Three cropped and masked utterances of a batch, and the pairs that the batch holds."""
+    figure, rows = plt.subplots(1, 4, figsize=(10, 3))
     for axes, values in zip(rows[:-1], batch, strict=False):
-        extent = (0, seconds, 0, spectrogram.sample_rate / 2000)
-        axes.imshow(values.T, origin="lower", aspect="auto", extent=extent, cmap="magma")
+        draw_spectrogram(axes, values, _extent(values, spectrogram))
         axes.set(xlabel="time (s)", ylabel="frequency (kHz)", title="crop with a masked band")
     rows[-1].imshow(speakers[:, None] == speakers, cmap="Blues", interpolation="nearest")
     rows[-1].set(xlabel="utterance", ylabel="utterance", title="same speaker")
     return figure
 
 
-class LiveCurves:
-    """Redraws the learning curves after each epoch, for a person who watches."""
-
-    def __init__(self):
-        self.shown = display(display_id=True)
-
-    def __call__(self, history, folds):
-        figure = plot_learning_curves(history)
-        self.shown.update(figure)
-        plt.close(figure)
+def _extent(values, spectrogram):
+    """Where a spectrogram (frames, bins) begins and ends: 0, its seconds, 0, and its highest kHz."""
+    seconds = len(values) * spectrogram.hop_length / spectrogram.sample_rate
+    return 0, seconds, 0, spectrogram.sample_rate / 2000
 
 
 def plot_gru_states(values, states, spectrogram, title=""):
     """A spectrogram `(frames, bins)` above the GRU's states `(frames, units)`, on one time axis."""
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(8, 4.5), sharex=True)
-    seconds = len(values) * spectrogram.hop_length / spectrogram.sample_rate
-    shared = {"origin": "lower", "aspect": "auto", "interpolation": "nearest"}
-    extent = (0, seconds, 0, spectrogram.sample_rate / 2000)
-    upper.imshow(values.T, extent=extent, cmap="magma", **shared)
+    extent = _extent(values, spectrogram)
+    draw_spectrogram(upper, values, extent)
     upper.set(ylabel="frequency (kHz)", title=f"log spectrogram, {title}")
-    image = lower.imshow(
-        states.T, extent=(0, seconds, 0, states.shape[1]), cmap="RdBu", vmin=-1, vmax=1, **shared
-    )
+    extent = (*extent[:3], states.shape[1])
+    image = draw_spectrogram(lower, states, extent, cmap="RdBu", vmin=-1, vmax=1)
     lower.set(xlabel="time (s)", ylabel="state", title="the GRU's states, untrained")
     figure.colorbar(image, ax=lower, label="value")
     return figure

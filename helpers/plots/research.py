@@ -1,4 +1,4 @@
-"""Claims put to the test: the research's tables, read and drawn."""
+"""Pictures and tables of the ideas that were tested by cross-validation."""
 
 import textwrap
 from pathlib import Path
@@ -9,8 +9,8 @@ import pandas as pd
 
 from helpers import InputError, first_line
 from helpers.bootstrap import Interval
-from helpers.plots.comparison import difference_colour, plot_intervals
-from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, system_colours, system_name
+from helpers.plots.comparison import difference_colour, draw_intervals
+from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, new_panels, system_colours, system_name
 
 
 def load_results(path, columns):
@@ -21,17 +21,15 @@ def load_results(path, columns):
     InputError
         When it is missing, or lacks one of the `columns`.
     """
-    path = Path(path)
-    again = "; make research DATA=... writes it"
+    name, again = Path(path).name, "; python -m helpers.research.experiments writes it"
     try:
         table = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path.name} cannot be read ({first_line(type(error).__name__, error)}){again}"
-        ) from error
-    lacking = [name for name in columns if name not in table]
+        found = first_line(type(error).__name__, error)
+        raise InputError(f"{name} cannot be read ({found}){again}") from error
+    lacking = [column for column in columns if column not in table]
     if lacking:
-        raise InputError(f"{path.name} has no column {', '.join(lacking)}{again}")
+        raise InputError(f"{name} has no column {', '.join(lacking)}{again}")
     return table
 
 
@@ -48,11 +46,11 @@ def plot_forest(table, group):
     ours = table[(table["group"] == group) & table["difference"].notna()]
     corpora, order = list(dict.fromkeys(ours["corpus"])), []
     for base, ideas in ours.groupby("base", sort=False):
-        order += [(base, None), *((base, idea) for idea in _sorted(ideas))]
-    figure, panels = plt.subplots(
-        1, len(corpora), figsize=(9.5, 0.9 + 0.42 * len(order)), sharex=True, sharey=True, squeeze=False
-    )
-    for axes, corpus in zip(panels[0], corpora, strict=True):
+        best_first = ideas.groupby("idea")["difference"].mean().sort_values().index
+        order += [(base, None), *((base, idea) for idea in best_first)]
+    height = 0.9 + 0.42 * len(order)
+    figure, panels = new_panels(corpora, len(corpora), 9.5 / len(corpora), height, sharex=True, sharey=True)
+    for axes, corpus in zip(panels, corpora, strict=True):
         here = ours[ours["corpus"] == corpus].set_index(["base", "idea"])
         rows = []
         for base, idea in order:
@@ -61,30 +59,20 @@ def plot_forest(table, group):
             if (base, idea) in here.index:
                 found = Interval(*(100 * here.loc[(base, idea), ["difference", "low", "high"]]))
             rows.append((textwrap.fill(label, 38), found, difference_colour(found) if found else GREY))
-        plot_intervals(axes, rows, zero=True)
-        axes.set_title(corpus)
-        axes.set_xlabel("EER, percentage points\n(left of the line is better)")
-    for text, (_, idea) in zip(panels[0, 0].get_yticklabels(), order, strict=True):
+        draw_intervals(axes, rows, zero=True)
+        axes.set(title=corpus, xlabel="EER, percentage points\n(left of the line is better)")
+    for text, (_, idea) in zip(panels[0].get_yticklabels(), order, strict=True):
         text.set(fontweight="bold" if idea is None else "normal")
-    panels[0, 0].set_ylabel(group)
+    panels[0].set_ylabel(group)
     return figure
 
 
-def _sorted(ideas):
-    """The names of ideas, the most helpful first."""
-    return ideas.groupby("idea")["difference"].mean().sort_values().index
-
-
 def ideas_table(tested):
-    """The table of all ideas as text, corpus by corpus the best first; rates and differences in per cent.
+    """The pandas.DataFrame of all ideas as text, corpus by corpus the best first; rates in per cent.
 
     Parameters
     ----------
     tested : pandas.DataFrame, as ideas.csv
-
-    Returns
-    -------
-    pandas.DataFrame
     """
     rows = []
     for _, one in tested.sort_values(["corpus", "eer"], kind="stable").iterrows():
@@ -116,9 +104,8 @@ def plot_error_by_speakers(tested):
     """
     figure, axes = plt.subplots(figsize=(7, 3.6))
     ticks = set()
-    for (corpus, rows), colour in zip(
-        tested.groupby("corpus", sort=False), (BLUE, ORANGE, GREEN), strict=False
-    ):
+    groups = tested.groupby("corpus", sort=False)
+    for (corpus, rows), colour in zip(groups, (BLUE, ORANGE, GREEN), strict=False):
         fewer = rows[rows["group"] == "speakers"].sort_values("max_speakers")
         base = rows[rows["idea"].isin(fewer["base"])]
         if len(fewer):
@@ -132,11 +119,9 @@ def plot_error_by_speakers(tested):
     axes.set_xscale("log")
     axes.set_xticks(sorted(ticks), sorted(ticks))
     axes.minorticks_off()
-    axes.set(xlabel="speakers learnt from", ylabel="equal error rate (%)")
-    axes.set_title(
-        "as many steps for each; whiskers: 95 % of the difference from the most speakers", fontsize=10
-    )
-    axes.set_ylim(0, None)
+    axes.set(xlabel="speakers learnt from", ylabel="equal error rate (%)", ylim=(0, None))
+    whiskers = "whiskers: 95 % of the difference from the most speakers"
+    axes.set_title(f"as many steps for each; {whiskers}", fontsize=10)
     axes.legend()
     return figure
 
@@ -144,17 +129,16 @@ def plot_error_by_speakers(tested):
 def plot_cv_against_test(table):
     """The test file's EER over what cross-validation said before, a dot a seed; `table` as in seeds.csv."""
     corpora = list(dict.fromkeys(table["corpus"]))
-    figure, panels = plt.subplots(1, len(corpora), figsize=(4.2 * len(corpora), 4), squeeze=False)
-    for axes, corpus in zip(panels[0], corpora, strict=True):
+    figure, panels = new_panels(corpora, len(corpora), 4.2, 4)
+    for axes, corpus in zip(panels, corpora, strict=True):
         here = table[table["corpus"] == corpus]
         end = 115 * here[["held_out_eer", "eer"]].max().max()
         for name, rows in here.groupby("system", sort=False):
             x, y = 100 * rows["held_out_eer"], 100 * rows["eer"]
-            axes.plot(
-                x, y, "o", color=system_colours(table["system"])[name], alpha=0.8, label=system_name(name)
-            )
+            shade = system_colours(table["system"])[name]
+            axes.plot(x, y, "o", color=shade, alpha=0.8, label=system_name(name))
         axes.plot([0, end], [0, end], color="0.6", linestyle="--")
         axes.set(xlim=(0, end), ylim=(0, end), aspect="equal", title=corpus)
         axes.set(xlabel="EER by cross-validation (%)", ylabel="EER on the test file (%)")
-    panels[0, 0].legend(loc="upper left")
+    panels[0].legend(loc="upper left")
     return figure

@@ -4,32 +4,28 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from helpers import SAMPLE_RATE
-from helpers.plots.style import BLUE, DECIBELS, GREY, ORANGE
+from helpers.plots.style import BLUE, DECIBELS, GREY, ORANGE, draw_spectrogram, new_panels, place_legend
 
 
 def plot_waveforms(rows, titles, start=0.0):
-    """Waveforms one above the other.
-
-    Parameters
-    ----------
-    rows : sequence of float arrays (samples,) in [-1, 1] at 16,000 Hz
-    titles : sequence of str
-    start : float
-        Seconds before the first sample.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    figure, axes = plt.subplots(
-        len(rows), figsize=(9, 0.6 + 1.3 * len(rows)), sharex=True, sharey=True, squeeze=False
-    )
-    for axis, row, title in zip(axes.flat, rows, titles, strict=True):
+    """Waveforms (samples,) one above the other, in [-1, 1] at 16,000 Hz; the first sample is at `start` s."""
+    figure, axes = new_panels(rows, 1, 9, 1.3 + 0.6 / len(rows), sharex=True, sharey=True)
+    for axis, row, title in zip(axes, rows, titles, strict=True):
         axis.plot(start + np.arange(len(row)) / SAMPLE_RATE, row, linewidth=0.7)
         axis.set_title(title, loc="left")
     figure.supylabel("amplitude (full scale = 1)", fontsize="medium")
-    axes[-1, 0].set_xlabel("time (s)")
+    axes[-1].set_xlabel("time (s)")
     return figure
+
+
+def draw_speech(axes, waveform, parts):
+    """Draw a waveform (samples,) over time, and in colour its `parts` that are speech: samples (parts, 2)."""
+    seconds = np.arange(len(waveform)) / SAMPLE_RATE
+    axes.plot(seconds, waveform, color="0.75", linewidth=0.6, label="left out")
+    for number, (start, end) in enumerate(parts):
+        label = "kept as speech" if number == 0 else None
+        axes.axvspan(start / SAMPLE_RATE, end / SAMPLE_RATE, color=BLUE, alpha=0.1, linewidth=0)
+        axes.plot(seconds[start:end], waveform[start:end], color=BLUE, linewidth=0.6, label=label)
 
 
 def plot_by_speaker(values, speakers, quantity):
@@ -38,13 +34,8 @@ def plot_by_speaker(values, speakers, quantity):
     Parameters
     ----------
     values : float array (utterances,)
-    speakers : int array (utterances,)
     quantity : str
         What the values are, with their unit.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
     values, (names, column) = np.asarray(values), np.unique(speakers, return_inverse=True)
     means = np.bincount(column, values) / np.bincount(column)
@@ -55,7 +46,7 @@ def plot_by_speaker(values, speakers, quantity):
     axis.plot(place[column], values, "o", markersize=3, alpha=0.6, label="an utterance")
     axis.plot(place, means, "_", markersize=9, markeredgewidth=2, color=ORANGE, label="a speaker's mean")
     axis.set(xlabel=f"{len(names)} speakers, in the order of their means", ylabel=quantity, xticks=[])
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    place_legend(axis)
     return figure
 
 
@@ -67,49 +58,31 @@ def plot_average_spectra(groups, frequencies, titles):
     groups : sequence of float arrays (utterances, bands), in dB
         A panel each.
     frequencies : float array (bands,), in Hz
-    titles : sequence of str
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
-    figure, axes = plt.subplots(1, len(groups), figsize=(9, 3), sharey=True, squeeze=False)
-    for axis, spectra, title in zip(axes.flat, groups, titles, strict=True):
+    figure, axes = new_panels(groups, len(groups), 9 / len(groups), 3, sharey=True)
+    for axis, spectra, title in zip(axes, groups, titles, strict=True):
         axis.plot(frequencies, spectra.T, color=BLUE, linewidth=0.7, alpha=0.6)
         axis.plot(frequencies, spectra.mean(axis=0), color=ORANGE, linewidth=2.5)
         axis.set(title=title, xlabel="frequency (Hz)", xscale="log")
         axis.set_xticks([125, 250, 500, 1000, 2000, 4000, 8000], [125, 250, 500, "1k", "2k", "4k", "8k"])
         axis.minorticks_off()
-    axes[0, 0].set_ylabel("level (dB below the loudest)")
+    axes[0].set_ylabel("level (dB below the loudest)")
     return figure
 
 
-def plot_frame(frame, window, highest=2000):
-    """A frame of sound, the same under a window, and the levels of both in frequency.
-
-    Parameters
-    ----------
-    frame, window : float arrays (samples,)
-    highest : float
-        Where the frequency axis ends, in Hz.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+def plot_frame(frame, window):
+    """A frame of sound (samples,), the same under a window, and the levels of both in frequency."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3))
     milliseconds = 1000 * np.arange(len(frame)) / SAMPLE_RATE
     hertz = np.fft.rfftfreq(len(frame), 1 / SAMPLE_RATE)
-    for samples, colour, name in (
-        (frame, GREY, "cut out as it is"),
-        (frame * window, BLUE, "under the window"),
-    ):
+    windowed = frame * window
+    for samples, colour, name in ((frame, GREY, "cut out as it is"), (windowed, BLUE, "under the window")):
         left.plot(milliseconds, samples, color=colour, linewidth=1)
         level = 20 * np.log10(np.abs(np.fft.rfft(samples)) + 1e-12)
         right.plot(hertz, level - level.max(), color=colour, linewidth=1, label=name)
     left.set(xlabel="time (ms)", ylabel="amplitude (full scale = 1)", title="one frame")
     right.set(xlabel="frequency (Hz)", ylabel="level (dB below the peak)", title="its Fourier transform")
-    right.set(xlim=(0, highest), ylim=(-70, 3))
+    right.set(xlim=(0, 2000), ylim=(-70, 3))
     right.legend(loc="lower left")
     return figure
 
@@ -123,30 +96,22 @@ def plot_spectrograms(values, settings, titles, highest=8000, decibels=80, start
         As `features.Spectrogram` makes them: logarithms, or magnitudes where the compression is "none".
     settings : sequence of features.Spectrogram
         What each was made with.
-    titles : sequence of str
     highest : float
         Where the frequency axis ends, in Hz; mel bands are shown whole.
     decibels : float
         Range of the colours, for logarithms.
     start : float
         Time of the first frame's centre, in seconds.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
     """
-    figure, axes = plt.subplots(1, len(values), figsize=(9, 3.2), squeeze=False)
+    figure, axes = new_panels(values, len(values), 9 / len(values), 3.2)
     linear = settings[0].compression == "none"
     limits = (0, max(value.max() for value in values)) if linear else (-decibels, 0)
-    for axis, value, setting, title in zip(axes.flat, values, settings, titles, strict=True):
+    for axis, value, setting, title in zip(axes, values, settings, titles, strict=True):
         hop, bins = setting.hop_length / setting.sample_rate, setting.bins
         height = 1 if setting.mel_bands else setting.sample_rate / setting.n_fft  # of a bin
         extent = (start - hop / 2, start + (len(value) - 0.5) * hop, -height / 2, (bins - 0.5) * height)
         shades = value if linear else DECIBELS * value
-        picture = axis.imshow(
-            shades.T, origin="lower", aspect="auto", extent=extent, vmin=limits[0], vmax=limits[1],
-            interpolation="nearest", cmap="magma",
-        )  # fmt: skip
+        picture = draw_spectrogram(axis, shades, extent, vmin=limits[0], vmax=limits[1])
         axis.set(title=title, xlabel="time (s)", ylabel="mel band" if setting.mel_bands else "frequency (Hz)")
         if not setting.mel_bands:
             axis.set_ylim(0, highest)
@@ -155,18 +120,7 @@ def plot_spectrograms(values, settings, titles, highest=8000, decibels=80, start
 
 
 def plot_label_matrix(speakers, zoom):
-    """Labels of all pairs, and its top left corner from near: same speaker, different, not a pair.
-
-    Parameters
-    ----------
-    speakers : int array (n,)
-    zoom : int
-        Utterances shown on the right.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
+    """Labels of all pairs, and those of the first `zoom` utterances: same speaker, different, not a pair."""
     speakers = np.asarray(speakers)
     kind = (speakers[:, None] == speakers).astype(float)
     kind[np.tril_indices(len(speakers))] = np.nan

@@ -1,4 +1,4 @@
-"""The style of all pictures: colours, one for each meaning and system."""
+"""The style of all pictures: colours, one for each meaning and system, and the parts that pictures share."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,7 +21,6 @@ plt.rcParams.update(
 
 SYSTEM_NAMES = {
     "siamese_gru": "Siamese GRU",
-    "published_recipe": "published recipe",
     "mfcc_lda": "MFCCs and LDA",
     "ge2e_softmax": "GE2E, softmax",
     "ge2e_contrast": "GE2E, contrast",
@@ -42,3 +41,51 @@ def system_colours(systems):
     """A colour for each system, the same in every picture of a notebook."""
     others = [system for system in systems if system not in MAIN_COLOURS]
     return MAIN_COLOURS | {system: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, system in enumerate(others)}
+
+
+def new_panels(parts, columns, width, height, **settings):
+    """A figure, and the list of its axes: one for each part, at most so many `columns` beside each other.
+
+    `width` and `height` are a panel's, in inches; `settings` are those of `matplotlib.pyplot.subplots`.
+    """
+    columns = min(columns, len(parts))
+    rows = -(-len(parts) // columns)
+    size = (width * columns, height * rows)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, **settings)
+    for spare in grid.flat[len(parts) :]:
+        spare.axis("off")
+    return figure, list(grid.flat[: len(parts)])
+
+
+def draw_spectrogram(axes, values, extent, **style):
+    """Draw values (frames, bands), time to the right and bands upwards; returns the image.
+
+    `extent` is where the picture begins and ends: left, right, bottom, top.
+    """
+    style = {"cmap": "magma", "interpolation": "nearest"} | style
+    return axes.imshow(np.transpose(values), origin="lower", aspect="auto", extent=extent, **style)
+
+
+def place_legend(axes, **settings):
+    """Put the legend to the right of the axes, where it covers nothing."""
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), **settings)
+
+
+class LivePicture:
+    """Redraws a picture after each epoch of a training, for a person who watches.
+
+    Parameters
+    ----------
+    draw : callable (history) -> matplotlib.figure.Figure
+        `history` is what the training gives to its `after_epoch` first.
+    """
+
+    def __init__(self, draw):
+        from IPython.display import display
+
+        self.draw, self.shown = draw, display(display_id=True)
+
+    def __call__(self, history, *_):
+        figure = self.draw(history)
+        self.shown.update(figure)
+        plt.close(figure)

@@ -1,19 +1,21 @@
-"""Pictures of voices among voices: a map to walk over, and the curves of finding and of not being fooled."""
+"""Pictures of an index of voices: t-SNE map, neighbours, open-set curves, search benchmarks."""
 
 import json
+from html import escape
 
 import matplotlib.pyplot as plt
 import numpy as np
 
+from helpers import SAMPLE_RATE
 from helpers.files import atomic_write
 from helpers.notebook import output_folder
-from helpers.plots.style import BLUE, GREEN, GREY, ORANGE
+from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, place_legend
 
 SIZE = 640  # pixels of the map's square in the page
 
 
-def tsne_positions(places, seed=0, perplexity=20):
-    """Voices in two dimensions, neighbours kept together as far as that goes: t-SNE.
+def tsne_positions(places, seed=0):
+    """Voices in two dimensions (n, 2), neighbours kept together as far as that goes: t-SNE.
 
     van der Maaten and Hinton (2008), "Visualizing data using t-SNE", JMLR 9. Near means alike; how far apart
     two distant clusters are, and how large one is, means nothing.
@@ -23,16 +25,10 @@ def tsne_positions(places, seed=0, perplexity=20):
     places : float array (n, d)
         Points whose Euclidean distances count, such as `VoiceIndex.places`.
     seed : int
-    perplexity : float
-        About so many neighbours each point attends to.
-
-    Returns
-    -------
-    float array (n, 2)
     """
     from sklearn.manifold import TSNE
 
-    perplexity = min(perplexity, (len(places) - 1) / 3)
+    perplexity = min(20, (len(places) - 1) / 3)  # about so many neighbours each point attends to
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(places)
 
 
@@ -42,8 +38,6 @@ def median_pitch(waveforms):
     de Cheveigné and Kawahara (2002), "YIN, a fundamental frequency estimator for speech and music", JASA 111.
     """
     import librosa
-
-    from helpers import SAMPLE_RATE
 
     found = []
     for waveform in waveforms:
@@ -75,7 +69,7 @@ def plot_map(points, speakers, groups, known, kind="gender"):
     Parameters
     ----------
     points : float array (n, 2)
-    speakers, groups : arrays (n,)
+    groups : array (n,)
     known : bool array (n,)
         Voices of speakers that the encoder has learnt from: drawn as small dots, the others as rings.
     kind : str
@@ -84,20 +78,17 @@ def plot_map(points, speakers, groups, known, kind="gender"):
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 5))
     colours, key = group_colours(groups)
     known = np.asarray(known)
-    for axes, shades in ((left, speaker_colours(speakers)), (right, colours)):
-        shades = np.array(shades)
+    for axes, shades in ((left, np.array(speaker_colours(speakers))), (right, np.array(colours))):
         axes.scatter(*points[known].T, s=9, color=shades[known], linewidth=0)
         axes.scatter(*points[~known].T, s=22, facecolor="none", edgecolor=shades[~known], linewidth=1.2)
         axes.set(xticks=[], yticks=[], xlabel="first dimension of t-SNE", ylabel="second dimension")
     left.set_title(f"a colour for each of {len(set(speakers))} speakers")
     right.set_title(f"by {kind}")
-    handles = [
-        plt.Line2D([], [], marker="o", linestyle="", color=shade, label=name) for name, shade in key.items()
-    ]
-    ring = {"marker": "o", "linestyle": "", "color": "0.3"}
-    handles += [plt.Line2D([], [], markersize=3, label="learnt from", **ring)]
-    handles += [plt.Line2D([], [], markerfacecolor="none", label="never heard", **ring)]
-    right.legend(handles=handles, loc="upper left", bbox_to_anchor=(1, 1))
+    for name, shade in key.items():  # nothing but the legend's signs
+        right.plot([], [], "o", color=shade, label=name)
+    right.plot([], [], "o", color="0.3", markersize=3, label="learnt from")
+    right.plot([], [], "o", color="0.3", markerfacecolor="none", label="never heard")
+    place_legend(right)
     return figure
 
 
@@ -111,7 +102,7 @@ def map_page(points, table, colours, title):
     ----------
     points : float array (n, 2)
     table : pandas.DataFrame
-        A row per voice, with the column `speaker`; all columns are told.
+        A row per voice, with the column `speaker`; all columns are shown.
     colours : dict of str to list of str
         Ways of colouring: their names, and a colour per voice.
     title : str
@@ -124,32 +115,22 @@ def map_page(points, table, colours, title):
     low, span = points.min(axis=0), np.ptp(points, axis=0)
     places = 20 + (SIZE - 40) * (points - low) / span
     places[:, 1] = SIZE - places[:, 1]  # a page counts from its top
-    rows = [
-        {"x": round(float(x), 1), "y": round(float(y), 1), "s": str(row["speaker"]), "t": _told(row)}
-        for (x, y), row in zip(places, table.to_dict("records"), strict=True)
-    ]
-    content = {"COLOURS": {name: list(shades) for name, shades in colours.items()}, "VOICES": rows}
-    page = PAGE.replace("TITLE", _escaped(title)).replace("SIZE", str(SIZE))
-    for name, value in content.items():
+    rows = []
+    for (x, y), row in zip(places.round(1).tolist(), table.to_dict("records"), strict=True):
+        text = ", ".join(f"{name} {value}" for name, value in row.items() if str(value) not in ("", "nan"))
+        rows.append({"x": x, "y": y, "s": str(row["speaker"]), "t": text})
+    page = PAGE.replace("TITLE", escape(title)).replace("SIZE", str(SIZE))
+    for name, value in (("COLOURS", colours), ("VOICES", rows)):
         page = page.replace(name, json.dumps(value).replace("<", "\\u003c"))
     return page
-
-
-def _escaped(text):
-    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _told(row):
-    return ", ".join(f"{name} {value}" for name, value in row.items() if str(value) not in ("", "nan"))
 
 
 def save_page(page, out, name):
     """Save a page as figures/NAME.html in the output folder; returns its path."""
     path = output_folder(out) / "figures" / f"{name}.html"
+    content = f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8">\n{page}</html>\n'
     with atomic_write(path) as part:
-        part.write_text(
-            f'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8">\n{page}</html>\n', encoding="utf-8"
-        )
+        part.write_text(content, encoding="utf-8")
     return path
 
 
@@ -167,21 +148,19 @@ PAGE = """<div class="voice-map">
 <script>
 (function (root) {
   const voices = VOICES, colours = COLOURS
-  const [svg, told, choice] = ["svg", "output", "select"].map(name => root.querySelector(name))
+  const [svg, line, choice] = ["svg", "output", "select"].map(name => root.querySelector(name))
   const dots = voices.map(function (voice) {
     const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle")
-    dot.setAttribute("cx", voice.x)
-    dot.setAttribute("cy", voice.y)
-    dot.setAttribute("r", 5)
+    Object.entries({cx: voice.x, cy: voice.y, r: 5}).forEach(each => dot.setAttribute(...each))
     dot.addEventListener("pointerenter", function () {
-      told.textContent = voice.t
+      line.textContent = voice.t
       dots.forEach(function (other, i) { other.classList.toggle("others", voices[i].s !== voice.s) })
     })
     svg.append(dot)
     return dot
   })
   svg.addEventListener("pointerleave", function () {
-    told.textContent = "Point at a voice."
+    line.textContent = "Point at a voice."
     dots.forEach(function (dot) { dot.classList.remove("others") })
   })
   function paint() { dots.forEach(function (dot, i) { dot.setAttribute("fill", colours[choice.value][i]) }) }
@@ -210,9 +189,8 @@ def plot_accuracy_by_neighbours(counts, systems, title=""):
 def plot_impostors_by_gallery(known, measured, expected, wanted, title=""):
     """Strangers who are given a name, over the number of speakers known: measured, and 1 - (1 - p)^known."""
     figure, axes = plt.subplots(figsize=(6.5, 3.4))
-    axes.plot(
-        known, 100 * np.asarray(expected), "--", color=GREY, label="1 - (1 - p)$^N$, independent chances"
-    )
+    label = "1 - (1 - p)$^N$, independent chances"
+    axes.plot(known, 100 * np.asarray(expected), "--", color=GREY, label=label)
     axes.plot(known, 100 * np.asarray(measured), "o-", color=ORANGE, markersize=4, label="measured")
     axes.axhline(100 * wanted, color="0.7", linestyle=":", label="wanted")
     axes.set(xlabel="speakers known (N)", ylabel="strangers given a name (%)", title=title, ylim=(0, None))
@@ -230,9 +208,6 @@ def plot_open_set(strangers, answers, marks, title=""):
         Each stranger's best score.
     answers : tuple of bool array (m,) and float array (m,)
         As `open_set.member_identifications`.
-    marks : dict of str to float
-        Names of thresholds.
-    title : str
     """
     right, scores = answers
 
@@ -245,8 +220,8 @@ def plot_open_set(strangers, answers, marks, title=""):
     for (name, threshold), marker in zip(marks.items(), "osD^v", strict=False):
         point = rates(threshold)
         axes.plot(*point, marker, markersize=8, label=f"{name}: {point[0]:.0f} / {point[1]:.0f} %")
-    axes.set(xlabel="strangers given a name (%)", ylabel="members not named rightly (%)", title=title)
-    axes.set(xlim=(-1, 100), ylim=(-1, 100))
+    axes.set(xlim=(-1, 100), ylim=(-1, 100), title=title)
+    axes.set(xlabel="strangers given a name (%)", ylabel="members not named rightly (%)")
     axes.legend(title="strangers named / members not")
     return figure
 
@@ -256,26 +231,22 @@ def plot_searches(table, title=""):
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        As `search_benchmark.compare_searches`.
-    title : str
+    table : pandas.DataFrame, of `search_benchmark.compare_searches`
     """
     graph, exact = table[table["search"] == "graph"], table[table["search"] == "exact"].iloc[0]
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.2), width_ratios=[2.4, 1, 1])
     left.plot(graph["alone"], 100 * graph["recall"], "o-", color=BLUE, label="graph, one at a time")
     for _, row in graph.iloc[[0, -1]].iterrows():
         where = (row["alone"], 100 * row["recall"])
-        left.annotate(
-            f"breadth {row['breadth']}", where, xytext=(0, -6), textcoords="offset points", va="top"
-        )
+        below = {"xytext": (0, -6), "textcoords": "offset points", "va": "top"}
+        left.annotate(f"breadth {row['breadth']}", where, **below)
     left.plot(exact["alone"], 100, "s", color=ORANGE, label="exact, one at a time")
     left.plot(exact["together"], 100, "s", color=ORANGE, fillstyle="none", label="exact, many at once")
-    left.set(xlabel="milliseconds a query", ylabel="recall of the ten nearest (%)", title=title)
-    left.set_ylim(min(95, 100 * graph["recall"].min()) - 4, 101)
-    left.set_xscale("log")
+    left.set(xlabel="milliseconds a query", ylabel="recall of the ten nearest (%)", title=title, xscale="log")
+    ends = graph["alone"].min() / 2, 2 * exact["alone"]
+    left.set(xlim=ends, ylim=(min(95, 100 * graph["recall"].min()) - 4, 101))
     left.xaxis.set_minor_formatter(plt.NullFormatter())
     left.xaxis.set_major_formatter(plt.matplotlib.ticker.StrMethodFormatter("{x:g}"))
-    left.set_xlim(graph["alone"].min() / 2, 2 * exact["alone"])
     left.legend(loc="lower right", fontsize=8)
     both = [exact, graph.iloc[0]]
     for axes, name, label in ((middle, "megabytes", "memory (MB)"), (right, "build", "built in (s)")):

@@ -1,26 +1,28 @@
-"""`make bench`: ours, the published recipe and the floor on one machine: accuracy over time, and memory.
+"""Training time, accuracy over time and memory of three systems on one machine.
 
 `python -m helpers.research.bench --data DIR --out OUT` has `bench_worker` train each system with each seed,
 in a process of its own, and writes OUT/bench.json, bench.md (tables) and bench.png (accuracy over time).
 A result in bench.json is not measured again unless corpus, machine or the code that ran have changed.
 """
 
-import argparse
 import json
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import psutil
 
 from helpers import PROJECT, InputError
+from helpers.batch.report import markdown_table
+from helpers.command_line import new_parser, run_program
 from helpers.data import corpora, course
-from helpers.files import atomic_write
-from helpers.plots.style import BLUE, GREEN, ORANGE
-from helpers.research import bench_worker
+from helpers.files import atomic_write, file_digest
+from helpers.plots.style import BLUE, GREEN, ORANGE, place_legend
 
 NAMES = {
     "siamese_gru": "Siamese GRU",
@@ -30,6 +32,7 @@ NAMES = {
 LEVELS = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 SIZES = (500, 5_000, 50_000)
 CHILD = [sys.executable, "-m", "helpers.research.bench_worker"]
+EVERY = 0.05  # seconds from one look at a process to the next
 
 # ---- figures and tables
 
@@ -39,14 +42,8 @@ def time_to(curve, level):
     return next((seconds for seconds, accuracy in curve if accuracy >= level), None)
 
 
-def ratios(runs, ours="siamese_gru", theirs="published_recipe"):
-    """How ours compares with theirs, seed by seed.
-
-    Parameters
-    ----------
-    runs : list of dict
-        As in bench.json.
-    ours, theirs : str
+def ratios(runs):
+    """How the Siamese GRU compares with the published recipe, seed by seed.
 
     Returns
     -------
@@ -58,17 +55,13 @@ def ratios(runs, ours="siamese_gru", theirs="published_recipe"):
     of = {(run["system"], run["seed"]): run for run in runs}
     found = {"errors": [], "eer": [], "seconds": [], "overtaking": []}
     for seed in sorted({seed for _, seed in of}):
-        if (ours, seed) in of and (theirs, seed) in of:
-            mine, other = of[ours, seed], of[theirs, seed]
-            best = max(accuracy for _, accuracy in other["curve"])
-            parts = {
-                "errors": (1 - mine["accuracy"], 1 - other["accuracy"]),
-                "eer": (mine["eer"], other["eer"]),
-                "seconds": (mine["seconds"], other["seconds"]),
-                "overtaking": (time_to(mine["curve"], best), other["seconds"]),
-            }
-            for name, (one, two) in parts.items():
-                found[name].append(None if one is None or not two else one / two)
+        ours, theirs = of.get(("siamese_gru", seed)), of.get(("published_recipe", seed))
+        if ours and theirs:
+            overtaken = time_to(ours["curve"], max(accuracy for _, accuracy in theirs["curve"]))
+            mine = (1 - ours["accuracy"], ours["eer"], ours["seconds"], overtaken)
+            other = (1 - theirs["accuracy"], theirs["eer"], theirs["seconds"], theirs["seconds"])
+            for ratio, one, two in zip(found.values(), mine, other, strict=True):
+                ratio.append(None if one is None or not two else one / two)
     return found
 
 
@@ -80,12 +73,6 @@ def format_spread(values, form, unit="", scale=1):
     low, high = format(min(known), form), format(max(known), form)
     text = format(float(np.mean(known)), form) + unit + (f" ({low} to {high})" if low != high else "")
     return text if len(known) == len(values) else f"{text}, {len(known)} of {len(values)}"
-
-
-def markdown_table(rows):
-    """A table in Markdown of rows of text, the first its head."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
 def systems_table(runs):
@@ -104,30 +91,18 @@ def systems_table(runs):
 
 def ratios_table(runs):
     """Ours over the published recipe, as `ratios` has it."""
-    words = {
-        "errors": "errors (1 - accuracy)",
-        "eer": "EER",
-        "seconds": "training time",
-        "overtaking": "time until ours is as accurate as the recipe ever gets, over its whole training",
-    }
-    found = {words[name]: format_spread(values, ".3f") for name, values in ratios(runs).items()}
-    return markdown_table([("Siamese GRU over published recipe", "ratio"), *found.items()])
-
-
-def growth_table(growth):
-    """A row for each number of utterances embedded."""
-    rows = [("utterances embedded", "each", "peak memory")]
-    for record in sorted(growth, key=lambda record: record["utterances"]):
-        each = f"{1000 * record['seconds'] / record['utterances']:.2f} ms"
-        rows.append((f"{record['utterances']:,}", each, f"{record['peak_mb']:,.0f} MB"))
-    return markdown_table(rows)
+    words = ("errors (1 - accuracy)", "EER", "training time")
+    words += ("time until ours is as accurate as the recipe ever gets, over its whole training",)
+    spreads = [format_spread(values, ".3f") for values in ratios(runs).values()]
+    head = ("Siamese GRU over published recipe", "ratio")
+    return markdown_table([head, *zip(words, spreads, strict=True)])
 
 
 def report(results):
     """bench.md of what is in bench.json."""
     runs = results["runs"]
     facts = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
-    seeds = ", ".join(str(seed) for seed in sorted({run["seed"] for run in runs}))
+    seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
     parts = [
         "# Three systems side by side",
         f"Corpus: {results['corpus']['name']}. Machine: {facts}.",
@@ -140,7 +115,11 @@ def report(results):
     ]
     if results["growth"]:
         said = "Varied copies of synthesised utterances, in chunks; the scores of all pairs are not computed."
-        parts += [said, growth_table(results["growth"])]
+        rows = [("utterances embedded", "each", "peak memory")]
+        for record in sorted(results["growth"], key=lambda record: record["utterances"]):
+            each = f"{1000 * record['seconds'] / record['utterances']:.2f} ms"
+            rows.append((f"{record['utterances']:,}", each, f"{record['peak_mb']:,.0f} MB"))
+        parts += [said, markdown_table(rows)]
     parts += [f"Not measured: {line}" for line in results["failed"]]
     return "\n\n".join(parts) + "\n"
 
@@ -148,42 +127,66 @@ def report(results):
 def draw(runs):
     """Accuracy over seconds of training on a logarithmic axis, a line a run, its seed at its end."""
     figure, axis = plt.subplots(figsize=(9, 4))
-    colours = dict(zip(NAMES, (BLUE, ORANGE, GREEN), strict=True))
-    for system, name in NAMES.items():
+    for (system, name), colour in zip(NAMES.items(), (BLUE, ORANGE, GREEN), strict=True):
         for run in (run for run in runs if run["system"] == system):
             seconds, accuracy = np.transpose(run["curve"])
-            end = {"color": colours[system], "fontsize": 8}
-            style = {"color": colours[system], "markersize": 2, "linewidth": 0.8, "label": name}
-            axis.plot(seconds, 100 * accuracy, "o-", **style)
-            axis.annotate(f" {run['seed']}", (seconds[-1], 100 * accuracy[-1]), **end)
+            axis.plot(seconds, 100 * accuracy, "o-", color=colour, markersize=2, linewidth=0.8, label=name)
+            axis.annotate(f" {run['seed']}", (seconds[-1], 100 * accuracy[-1]), color=colour, fontsize=8)
             name = None  # once in the legend
     axis.set(xscale="log", xlabel="seconds of training", ylabel="balanced accuracy on the test trials (%)")
     axis.set_title("a line for each seed", loc="left")
-    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    place_legend(axis)
     return figure
 
 
 # ---- processes, and what was measured before
 
 
+def run_command(command, watch=lambda process: None):
+    """Run a command in the project's folder without its output.
+
+    Parameters
+    ----------
+    command : list of str
+    watch : callable (psutil.Popen)
+        Called again and again while it runs.
+
+    Raises
+    ------
+    InputError
+        When it fails: the last line on its stderr, or how it ended.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
+        process = psutil.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=errors)
+        try:
+            while process.poll() is None:
+                watch(process)
+                time.sleep(EVERY)
+        except BaseException:
+            process.kill()
+            raise
+        errors.seek(0)
+        lines = errors.read().strip().splitlines()
+    if process.returncode < 0:
+        raise InputError(f"ended by {signal.Signals(-process.returncode).name}")
+    if process.returncode:
+        raise InputError(lines[-1].strip() if lines else f"ended with status {process.returncode}")
+
+
 def run_worker(task, folder):
     """The answer of a fresh process to a task of `bench_worker`; InputError, one line, when it fails."""
     with tempfile.TemporaryDirectory() as scratch:
         answer = Path(scratch, "answer.json")
-        command = [*CHILD, "--data", str(folder), "--out", str(answer), "--task", json.dumps(task)]
-        done = subprocess.run(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        if done.returncode < 0:
-            raise InputError(f"ended by {signal.Signals(-done.returncode).name}")
-        if done.returncode or not answer.exists():
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise InputError(said[-1].strip() if said else f"ended with status {done.returncode}")
+        run_command([*CHILD, "--data", str(folder), "--out", str(answer), "--task", json.dumps(task)])
+        if not answer.exists():
+            raise InputError("ended with status 0")
         return json.loads(answer.read_text())
 
 
-def earlier_results(path, corpus, here, fresh=False):
+def earlier_results(path, corpus, here, fresh):
     """What an earlier bench.json holds of this corpus, this machine and the code as it stands: runs, growth.
 
-    And third, so that no hour of measuring is lost, the records that are not, or with `fresh` all of them.
+    And `outdated`, so that no hour of measuring is lost: records that are not, or with `fresh` all of them.
 
     Raises
     ------
@@ -193,117 +196,92 @@ def earlier_results(path, corpus, here, fresh=False):
 
     def fits(record):
         files = {PROJECT / "helpers" / name: known for name, known in record["code"].items()}
-        same = all(file.is_file() and bench_worker.digest(file) == known for file, known in files.items())
+        same = all(file.is_file() and file_digest(file) == known for file, known in files.items())
         return same and not fresh and (record["corpus"], record["machine"]) == (corpus, here)
 
     try:
         found = json.loads(path.read_text()) if path.exists() else {"runs": [], "growth": []}
-        runs, growth = ([record for record in found[kind] if fits(record)] for kind in ("runs", "growth"))
-        outdated = [record for kind in ("runs", "growth") for record in found[kind] if not fits(record)]
-        return runs, growth, [*found.get("outdated", []), *outdated]
+        kept = {"runs": [], "growth": [], "outdated": found.get("outdated", [])}
+        for kind in ("runs", "growth"):
+            for record in found[kind]:
+                kept[kind if fits(record) else "outdated"].append(record)
+        return kept
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path.name} is no earlier result ({error}); move it away") from error
 
 
-def bench(folder, out, repeats=3, growing=False, fresh=False):
+def bench(options):
     """Measure what is missing, and write bench.json after each process, bench.md and bench.png at the end.
 
-    Parameters
-    ----------
-    folder, out : path
-        Of the course's two files, and of the results.
-    repeats : int
-        Seeds 0 to `repeats` - 1.
-    growing : bool
-        Whether to embed many utterances too.
-    fresh : bool
-        Whether to measure again what has been measured.
-
-    Returns
-    -------
-    dict
-        As in bench.json: `corpus`, `machine`, `runs`, `growth`; in `failed` a line for each failure; and in
-        `outdated` earlier records of other code, another corpus or machine, which are not reported.
+    bench.json holds `corpus`, `machine`, `runs`, `growth`; in `failed` a line for each failure; and in
+    `outdated` earlier records of other code, another corpus or machine, which are not reported. The exit
+    status is returned: 1 when something failed.
 
     Raises
     ------
     InputError
         When the corpus or an earlier bench.json cannot be read, or the results cannot be written.
     """
-    if repeats < 1:
-        raise InputError(f"{repeats} repetitions; expected at least 1")
-    folder, out = Path(folder).resolve(), Path(out)
-    test = corpora.load_course(folder)[1]
-    files = [file for name in ("trs", "tes") for file in sorted(folder.glob(f"{name}.*"))]
-    corpus = {"name": test.name, "files": {file.name: bench_worker.digest(file) for file in files}}
-    del test
+    if options.repeats < 1:
+        raise InputError(f"{options.repeats} repetitions", expected="at least 1")
+    folder, out = course.course_folder(options.data).resolve(), Path(options.out)
+    name = corpora.load_course(folder)[1].name
+    files = [file for stem in ("trs", "tes") for file in sorted(folder.glob(f"{stem}.*"))]
+    corpus = {"name": name, "files": {file.name: file_digest(file) for file in files}}
     here = run_worker({"machine": True}, folder)
-    runs, growth, outdated = earlier_results(out / "bench.json", corpus, here, fresh)
-    results = {"corpus": corpus, "machine": here, "runs": runs, "growth": growth, "failed": []}
-    results["outdated"] = outdated
+    results = {"corpus": corpus, "machine": here, "failed": []}
+    results |= earlier_results(out / "bench.json", corpus, here, options.fresh)
+
+    def attempt(name, task, kind=None):
+        """The worker's answer, kept when it is a record of a `kind`; None when it failed."""
+        answer = None
+        try:
+            answer = run_worker(task, folder)
+        except InputError as error:
+            results["failed"].append(f"{name}: {error}")
+            print(results["failed"][-1], file=sys.stderr, flush=True)
+        if answer and kind:
+            results[kind].append(answer | {"corpus": corpus, "machine": here})
+            print(f"{name}: {answer['seconds']:.1f} s", flush=True)
+        save()
+        return answer
 
     def save():
         with atomic_write(out / "bench.json") as temporary:
             temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
 
-    def attempt(kind, name, task):
-        try:
-            record = run_worker(task, folder) | {"corpus": corpus, "machine": here}
-        except InputError as error:
-            return fail(f"{name}: {error}")
-        results[kind].append(record)
-        print(f"{name}: {record['seconds']:.1f} s", flush=True)
-        save()
-
-    def fail(line):
-        results["failed"].append(line)
-        print(line, file=sys.stderr, flush=True)
-        save()
-
     save()
-    done = {(run["system"], run["seed"]) for run in runs} | {record["utterances"] for record in growth}
-    for seed in range(repeats):
+    done = {(run["system"], run["seed"]) for run in results["runs"]}
+    done |= {record["utterances"] for record in results["growth"]}
+    for seed in range(options.repeats):
         for system in NAMES:
             if (system, seed) not in done:
-                attempt("runs", f"{system}, seed {seed}", {"system": system, "seed": seed})
-    if sizes := [size for size in SIZES if growing and size not in done]:
+                attempt(f"{system}, seed {seed}", {"system": system, "seed": seed}, "runs")
+    if sizes := [size for size in SIZES if options.growth and size not in done]:
         with tempfile.TemporaryDirectory() as scratch:
             model = str(Path(scratch, "model.keras"))
-            try:
-                task = {"model": model} | run_worker({"save": model}, folder)
-            except InputError as error:
-                fail(f"a model to embed with: {error}")
-            else:
-                for size in sizes:
-                    attempt("growth", f"{size:,} utterances", task | {"size": size})
+            saved = attempt("a model to embed with", {"save": model})
+            for size in sizes if saved else []:
+                attempt(f"{size:,} utterances", {"model": model, "size": size} | saved, "growth")
     with atomic_write(out / "bench.md") as temporary:
         temporary.write_text(report(results), encoding="utf-8")
     with atomic_write(out / "bench.png") as temporary:
         figure = draw(results["runs"])
         figure.savefig(temporary, dpi=120)
         plt.close(figure)
-    return results
+    print(report(results), end="")
+    return 1 if results["failed"] else 0
 
 
 def main(arguments=None):
     """The command line; returns the exit status: 1 when something failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.research.bench", description=__doc__.split("\n")[0]
-    )
+    parser = new_parser("research.bench", __doc__)
     parser.add_argument("--data", default="", help="folder with trs.pkl and tes.pkl (default: the course's)")
     parser.add_argument("--out", required=True, help="folder of bench.json, bench.md and bench.png")
     parser.add_argument("--repeats", type=int, default=3, help="seeds 0, 1, ... of each system (default: 3)")
     parser.add_argument("--growth", action="store_true", help="embed up to 50,000 utterances too")
     parser.add_argument("--fresh", action="store_true", help="measure again what is in bench.json")
-    options = parser.parse_args(arguments)
-    try:
-        folder = course.course_folder(options.data)
-        results = bench(folder, options.out, options.repeats, options.growth, options.fresh)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(report(results), end="")
-    return 1 if results["failed"] else 0
+    return run_program(bench, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -9,12 +9,9 @@ for the published recipe; for ours, where the scores of training speakers put it
 that never heard them. Nothing is chosen by these tests.
 """
 
-import argparse
-import hashlib
 import json
 import os
 import platform
-import resource
 import sys
 import time
 from functools import partial
@@ -23,10 +20,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import psutil
 
-from helpers import PROJECT, InputError, metrics, pairs
+from helpers import PROJECT, metrics, pairs
+from helpers.command_line import new_parser, run_program
 from helpers.data import corpora, synthesis
-from helpers.files import atomic_write
+from helpers.files import atomic_write, file_digest
 
 CHUNK = 500  # utterances embedded at a time
 STEP = 1.05  # a test waits until training has gone on for 5 % longer: the resolution of the curve
@@ -52,27 +51,28 @@ class Trained(NamedTuple):
 
 
 def train_siamese_gru(corpus, seed, tick, **settings):
-    """The course's system: all that is known here of `helpers.training`. `settings` are its recipe's."""
+    """The course's system; `settings` are those of its `batches.TrainingConfig`."""
     import keras
 
     from helpers import batches, calibration, features, models, plda, training
 
-    spectrogram, twins = features.Spectrogram(), []
+    spectrogram, speakers, joint_models = features.Spectrogram(), corpus.speakers, []
 
     def after_epoch(history, folds):
+        """Test the encoders as they are now, at a threshold from speakers whom they never heard."""
+
         def test(waveforms):
-            if not twins:  # a model of its own, so that the clock pays for each graph that training needs
+            if not joint_models:  # one of its own, so that the clock pays for each graph that training needs
                 joint = models.concatenate_encoders([fold.encoder for fold in folds])
-                twins.append(keras.Model(joint.inputs, joint.outputs))
+                joint_models.append(keras.Model(joint.inputs, joint.outputs))
             known, embeddings = (
-                twins[0].predict(spectrogram(each), batch_size=256, verbose=0)
+                joint_models[0].predict(spectrogram(each), batch_size=256, verbose=0)
                 for each in (corpus.waveforms, waveforms)
             )
             apart = [fold.held_out for fold in folds]
-            fitted = plda.PLDA(len(folds), known.shape[1] // len(folds)).fit(known, corpus.speakers, apart)
-            scores, labels, *_ = training.held_out_scores(fitted, known, apart, corpus.speakers)
-            line = calibration.calibrate(scores, labels)
-            return Tested(line.llr(fitted.scores(embeddings)), 0.0)
+            fitted = plda.PLDA(len(folds), known.shape[1] // len(folds)).fit(known, speakers, apart)
+            scores, labels, *_ = training.held_out_scores(fitted, known, apart, speakers)
+            return Tested(calibration.calibrate(scores, labels).llr(fitted.scores(embeddings)), 0.0)
 
         tick(test)
 
@@ -90,18 +90,16 @@ def train_siamese_gru(corpus, seed, tick, **settings):
 def train_published_recipe(corpus, seed, tick, **settings):
     """The recipe of `systems.published_recipe`; `settings` are those of its `train`."""
     import keras
+    from scipy.special import expit
 
     from helpers.systems import published_recipe
 
     def test(model, waveforms):
-        return Tested(published_recipe.score_matrix(model, waveforms), published_recipe.THRESHOLD)
+        return Tested(expit(published_recipe.logit_matrix(model, waveforms)), published_recipe.THRESHOLD)
 
-    class Ticker(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            tick(lambda waveforms: test(self.model, waveforms))
-
-    model, _ = published_recipe.train(corpus, seed, callbacks=[Ticker()], **settings)
-    return Trained(lambda waveforms: test(model, waveforms), model.count_params())
+    ticker = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: tick(partial(test, ticker.model)))
+    model, _ = published_recipe.train(corpus, seed, callbacks=[ticker], **settings)
+    return Trained(partial(test, model), model.count_params())
 
 
 def train_mfcc_lda(corpus, seed, tick):
@@ -151,29 +149,24 @@ def test_results(tested, speakers):
     """Balanced accuracy, EER, and EER with 5 utterances enrolled: None where a speaker has fewer than 6."""
     trials, five = pairs.all_trials(speakers), None
     scores = tested.scores[trials.left, trials.right]
+    accuracy = metrics.balanced_accuracy(scores, trials.label, tested.threshold)
     if np.unique(speakers, return_counts=True)[1].min() > 5:
         against = pairs.enrolments(speakers, 5)
-        if tested.enrolled is None:
-            means = tested.scores[against.enrolled, against.test[:, None]].mean(axis=1)
-        else:
+        if tested.enrolled:
             means = tested.enrolled(against)
+        else:
+            means = tested.scores[against.enrolled, against.test[:, None]].mean(axis=1)
         five = metrics.equal_error(means, against.label)[0]
-    accuracy = metrics.balanced_accuracy(scores, trials.label, tested.threshold)
     return {"accuracy": accuracy, "eer": metrics.equal_error(scores, trials.label)[0], "eer_enrol5": five}
 
 
 def peak_memory():
-    """Highest memory of this process so far, in MB. Linux begins `ru_maxrss` with the parent's: not that."""
+    """Highest memory of this process so far, in MB; on macOS, where psutil has no peak, that of now."""
     try:
         return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6
     except (OSError, LookupError):
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def digest(path):
-    """A short hash of a file."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16]
+        memory = psutil.Process().memory_info()
+        return getattr(memory, "peak_wset", memory.rss) / 1e6
 
 
 def loaded_code():
@@ -181,7 +174,7 @@ def loaded_code():
     files = {Path(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
     house = PROJECT / "helpers"
     mine = sorted(file for file in files if house in file.parents)
-    return {file.relative_to(house).as_posix(): digest(file) for file in mine}
+    return {file.relative_to(house).as_posix(): file_digest(file) for file in mine}
 
 
 def device_name():
@@ -201,15 +194,11 @@ def machine_facts():
     """What figures depend on beside the code: processor, device, versions; nothing that names the host."""
     import keras
 
+    backend = keras.backend.backend()
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    facts = {
-        "cpus": cpus,
-        "processor": platform.machine(),
-        "system": platform.system(),
-        "device": device_name(),
-    }
-    facts |= {"backend": keras.backend.backend(), "python": platform.python_version()}
-    return facts | {name: metadata.version(name) for name in ("keras", keras.backend.backend(), "numpy")}
+    facts = {"cpus": cpus, "processor": platform.machine(), "system": platform.system()}
+    facts |= {"device": device_name(), "backend": backend, "python": platform.python_version()}
+    return facts | {name: metadata.version(name) for name in ("keras", backend, "numpy")}
 
 
 def measure(system, seed, folder):
@@ -220,15 +209,10 @@ def measure(system, seed, folder):
     ran, clock = loaded_code(), Clock(test)
     trained = function(training, seed, clock.tick)
     seconds = clock.seconds()
-    row = test_results(trained.test(test.waveforms), test.speakers)
-    clock.curve.append([seconds, row["accuracy"]])
-    row |= {
-        "seconds": seconds,
-        "curve": clock.curve,
-        "peak_mb": peak_memory(),
-        "parameters": trained.parameters,
-    }
-    return {"system": system, "seed": seed} | row | {"code": ran}
+    results = test_results(trained.test(test.waveforms), test.speakers)
+    clock.curve.append([seconds, results["accuracy"]])
+    results |= {"system": system, "seed": seed, "seconds": seconds, "curve": clock.curve, "code": ran}
+    return results | {"peak_mb": peak_memory(), "parameters": trained.parameters}
 
 
 def embed_many(size, verifier, clips):
@@ -256,38 +240,33 @@ def answer_task(task, folder):
     """
     if "system" in task:
         return measure(task["system"], task["seed"], folder)
-    if "save" in task:
-        from helpers.verifier import save_verifier
 
+    from helpers import verifier  # not above: it is no code of the systems that do without
+
+    if "save" in task:
         trained = train_siamese_gru(corpora.load_course(folder)[0], 0, lambda test: None, epochs=1)
-        save_verifier(trained.verifier, task["save"])
+        verifier.save_system(trained.verifier, task["save"])
         return {"code": loaded_code()}
     if "size" in task:
-        from helpers.verifier import load_verifier
-
-        verifier = load_verifier(task["model"])
         clips = corpora.load_course(synthesis.embedded_corpus())[0].waveforms
-        return embed_many(task["size"], verifier, clips) | {"code": task["code"] | loaded_code()}
+        grown = embed_many(task["size"], verifier.load_verifier(task["model"]), clips)
+        return grown | {"code": task["code"] | loaded_code()}
     return machine_facts()
 
 
 def main(arguments=None):
-    """What `helpers.research.bench` calls; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.research.bench_worker", description=__doc__.split("\n")[0]
-    )
+    """What `helpers.research.bench` calls: writes the answer to a task as JSON; returns the exit status."""
+    parser = new_parser("research.bench_worker", __doc__)
     parser.add_argument("--data", required=True, help="folder with trs.pkl and tes.pkl")
     parser.add_argument("--out", required=True, help="JSON file to write")
     parser.add_argument("--task", required=True, type=json.loads, help="JSON object, as for `answer_task`")
-    options = parser.parse_args(arguments)
-    try:
+
+    def work(options):
         answer = json.dumps(answer_task(options.task, options.data), allow_nan=False)
         with atomic_write(options.out) as temporary:
             temporary.write_text(answer)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+
+    return run_program(work, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

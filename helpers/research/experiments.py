@@ -6,7 +6,6 @@ the folds. What it has come to is kept in OUT: a run that is there is not repeat
 anew from all of them.
 """
 
-import argparse
 import json
 import sys
 from collections import deque
@@ -20,9 +19,11 @@ import pandas as pd
 from helpers import PROJECT, InputError, augmentation, features, metrics, pairs, training
 from helpers.batches import TrainingConfig
 from helpers.bootstrap import paired_difference
+from helpers.command_line import new_parser, run_program
 from helpers.data import corpora
 from helpers.files import atomic_write
-from helpers.research import encoders, ideas, training_hooks, objectives
+from helpers.models import count_parameters, embed_spectrograms, unit_length
+from helpers.research import encoders, ideas, objectives, training_hooks
 
 RESULTS = PROJECT / "notebooks" / "results"
 
@@ -48,7 +49,7 @@ def run_idea(corpus, idea, config):
     weights = idea.get("objective", {"pairs": 1})
     apart = 1 if "unshared" in weights else idea.get("encoder", {}).get("towers", 1)
     hooks = training.TrainingHooks(
-        encoder=partial(encoders.build_encoder, **idea.get("encoder", {})),
+        encoder=partial(encoders.build_encoder, config=encoders.EncoderConfig(**idea.get("encoder", {}))),
         objective=objectives.objective(weights, apart),
         copies=training_hooks.training_copies(**idea.get("copies", {})),
         augment=training_hooks.augmenter(idea["augment"]) if "augment" in idea else None,
@@ -68,12 +69,10 @@ def run_idea(corpus, idea, config):
         "speakers": np.unique(corpus.speakers, return_inverse=True)[1],
         "held_out": np.stack([fold.held_out for fold in folds]),
         "seconds": verifier.facts["train_seconds"],
-        "parameters": sum(int(np.prod(v.shape)) for v in folds[0].encoder.trainable_variables),
+        "parameters": count_parameters(folds[0].encoder),
     }
-    for name, waveforms in (
-        ("clean", corpus.waveforms),
-        ("disturbed", augmentation.random_channel(corpus.waveforms)),
-    ):
+    conditions = {"clean": corpus.waveforms, "disturbed": augmentation.random_channel(corpus.waveforms)}
+    for name, waveforms in conditions.items():
         inputs = spectrogram(waveforms)
         result[name] = np.stack([embed_crops(fold.encoder, inputs, idea.get("crops", 1)) for fold in folds])
     return result
@@ -84,8 +83,8 @@ def embed_crops(encoder, spectrograms, crops=1, share=0.7):
     frames = spectrograms.shape[1] if crops == 1 else round(share * spectrograms.shape[1])
     starts = np.linspace(0, spectrograms.shape[1] - frames, crops).astype(int)
     parts = [spectrograms[:, start : start + frames] for start in starts]
-    mean = np.mean([encoder.predict(part, batch_size=256, verbose=0) for part in parts], axis=0)
-    return mean / np.linalg.norm(mean, axis=1, keepdims=True) if crops > 1 else mean
+    mean = np.mean([embed_spectrograms(encoder, part) for part in parts], axis=0)
+    return unit_length(mean) if crops > 1 else mean
 
 
 def score_idea(result, idea, condition="clean"):
@@ -103,9 +102,8 @@ def score_idea(result, idea, condition="clean"):
     enrolled_scores, enrolled_labels : arrays (enrolled trials,)
     """
     parts, speakers = [], result["speakers"]
-    for held_out, clean, other, embeddings in zip(
-        *(result[name] for name in ("held_out", "clean", "disturbed", condition)), strict=True
-    ):
+    folds = zip(*(result[name] for name in ("held_out", "clean", "disturbed", condition)), strict=True)
+    for held_out, clean, other, embeddings in folds:
         test, theirs = embeddings[held_out], speakers[held_out]
         trials, enrolled = pairs.all_trials(theirs), pairs.enrolments(theirs, 5)
         sides = theirs[trials.left], theirs[trials.right]
@@ -150,38 +148,30 @@ def summarise(results, draws=1000):
     }
     rows = []
     for corpus in dict.fromkeys(key[0] for key in results):
-        for idea, (group, what, base, _) in ideas.IDEAS.items():
+        for idea, (group, what, base, changes) in ideas.IDEAS.items():
             seeds = sorted(key[2] for key in results if key[:2] == (corpus, idea))
             if not seeds:
                 continue
             runs = [results[corpus, idea, seed] for seed in seeds]
             clean, disturbed = zip(*(scored[corpus, idea, seed] for seed in seeds), strict=True)
+            known = np.unique(runs[0]["speakers"][~runs[0]["held_out"][0]])
             row = {"corpus": corpus, "idea": idea, "group": group, "what": what, "base": base}
             row |= {"seeds": len(seeds), "speakers": len(np.unique(clean[0][2]))}
-            max_speakers = ideas.IDEAS[idea][3].get("config", {}).get("max_speakers")
-            row["max_speakers"] = max_speakers or int(
-                np.unique(runs[0]["speakers"][~runs[0]["held_out"][0]]).size
-            )
+            row["max_speakers"] = changes.get("config", {}).get("max_speakers") or len(known)
             row["eer"] = np.mean([_rate(*each[:2]) for each in clean])
             row["eer_enrol5"] = np.mean([_rate(*each[4:]) for each in clean])
             row["eer_disturbed"] = np.mean([_rate(*each[:2]) for each in disturbed])
             shared = [seed for seed in seeds if (corpus, base, seed) in results]
-            gaps = [difference(scored, corpus, idea, base, seed, draws) for seed in shared]
-            theirs = [scored[corpus, base, seed][1] for seed in shared]
-            ours = [scored[corpus, idea, seed][1] for seed in shared]
-            more = [_rate(*one[:2]) - _rate(*other[:2]) for one, other in zip(ours, theirs, strict=True)]
-            row["difference_disturbed"] = np.mean(more) if more else np.nan
-            for name, values in zip(("difference", "low", "high"), zip(*gaps, strict=True), strict=False):
-                row[name] = np.mean(values)
+            found = []
+            for seed in shared:
+                ours, theirs = scored[corpus, idea, seed], scored[corpus, base, seed]
+                gap = paired_difference(_rate, ours[0][0], theirs[0][0], *ours[0][1:4], draws=draws)
+                found.append((_rate(*ours[1][:2]) - _rate(*theirs[1][:2]), gap.value, gap.low, gap.high))
+            means = np.mean(found, axis=0) if found else [np.nan] * 4
+            row |= zip(("difference_disturbed", "difference", "low", "high"), means, strict=True)
             row["parameters"] = int(runs[0]["parameters"])
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def difference(scored, corpus, idea, base, seed, draws):
-    """Paired difference in equal error rate between an idea and its base with the same folds."""
-    ours, theirs = (scored[corpus, name, seed][0] for name in (idea, base))
-    return paired_difference(_rate, ours[0], theirs[0], *ours[1:4], draws=draws)
 
 
 def write_table(out, table):
@@ -197,14 +187,13 @@ def write_table(out, table):
         same = [name for name, idea in ideas.IDEAS.items() if idea[2] == base and "backend" in idea[3]]
         results |= {(corpus, name, seed): result for name in same}
     found = summarise(results)
-    Path(table).parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(table) as part:
         found.to_csv(part, index=False, float_format="%.5g")
     return found
 
 
 def write_seeds(folders, table):
-    """What cross-validation foretold beside what the test file said, from the metrics.json of batch runs.
+    """What cross-validation estimated beside what the test file gave, from the metrics.json of batch runs.
 
     Raises
     ------
@@ -227,40 +216,38 @@ def write_seeds(folders, table):
     return found
 
 
-def main(arguments=None):
+def run_ideas(options):
     """Run ideas by name, or all, and write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m helpers.research.experiments")
+    unknown = sorted(set(options.ideas) - set(ideas.IDEAS))
+    if unknown:
+        raise InputError(f"no idea is called {', '.join(unknown)}; there are {', '.join(ideas.IDEAS)}")
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    train = corpora.load_course(options.data)[0] if options.data else None
+    for seed in map(int, options.seeds.split(",")) if train else ():
+        for name in options.ideas or ideas.IDEAS:
+            kept, changes = out / f"{train.name}-{name}-{seed}.npz".replace("/", "_"), ideas.IDEAS[name][3]
+            if not kept.exists() and "backend" not in changes:
+                result = run_idea(train, changes, TrainingConfig(seed=seed, encoders=options.encoders))
+                with atomic_write(kept) as part, part.open("wb") as file:
+                    np.savez(file, **result)
+                rate = _rate(*score_idea(result, changes)[:2])
+                print(f"{train.name}, {name}, seed {seed}: EER {100 * rate:.2f} %", flush=True)
+    write_table(out, RESULTS / "ideas.csv")
+    if options.tested:
+        write_seeds(options.tested, RESULTS / "seeds.csv")
+
+
+def main(arguments=None):
+    """The command line; returns the exit status."""
+    parser = new_parser("research.experiments", __doc__)
     parser.add_argument("ideas", nargs="*", help=f"of {', '.join(ideas.IDEAS)} (default: all)")
     parser.add_argument("--data", help="folder with trs.pkl; without it, only the table is written")
     parser.add_argument("--out", required=True, help="folder where runs are kept")
     parser.add_argument("--seeds", default="0", help="comma-separated")
     parser.add_argument("--encoders", type=int, default=5, help="folds that are trained and scored")
     parser.add_argument("--tested", nargs="+", default=(), help="folders of batch runs: writes seeds.csv too")
-    options = parser.parse_args(arguments)
-    try:
-        unknown = sorted(set(options.ideas) - set(ideas.IDEAS))
-        if unknown:
-            raise InputError(f"no idea is called {', '.join(unknown)}; there are {', '.join(ideas.IDEAS)}")
-        out = Path(options.out)
-        out.mkdir(parents=True, exist_ok=True)
-        train = corpora.load_course(options.data)[0] if options.data else None
-        for seed in map(int, options.seeds.split(",")) if train else ():
-            for name in options.ideas or ideas.IDEAS:
-                kept = out / f"{train.name}-{name}-{seed}.npz".replace("/", "_")
-                if not kept.exists() and "backend" not in ideas.IDEAS[name][3]:
-                    config = TrainingConfig(seed=seed, encoders=options.encoders)
-                    result = run_idea(train, ideas.IDEAS[name][3], config)
-                    with atomic_write(kept) as part, part.open("wb") as file:
-                        np.savez(file, **result)
-                    rate = _rate(*score_idea(result, ideas.IDEAS[name][3])[:2])
-                    print(f"{train.name}, {name}, seed {seed}: EER {100 * rate:.2f} %", flush=True)
-        write_table(out, RESULTS / "ideas.csv")
-        if options.tested:
-            write_seeds(options.tested, RESULTS / "seeds.csv")
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_program(run_ideas, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

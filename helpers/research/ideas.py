@@ -1,10 +1,10 @@
-"""Ideas put to the test by `experiments`: what each changes in the course's training.
+"""The ideas that `experiments` tests: what each changes in the course's training.
 
 What earned its place is in the course's own files. The rest was measured and left out, or stands beside it as
 a comparison; notebook 10 shows what each gave.
 
 Each idea has a group, a description, the idea that it is compared with, and its changes: arguments of
-`features.Spectrogram` (`spectrogram`), `batches.TrainingConfig` (`config`), `encoders.build_encoder`
+`features.Spectrogram` (`spectrogram`), `batches.TrainingConfig` (`config`), `encoders.EncoderConfig`
 (`encoder`), `training_hooks.training_copies` (`copies`), `training_hooks.augmenter` (`augment`); weights of
 `objectives.OBJECTIVES` (`objective`). `average` takes the mean of the weights after so many last epochs,
 `crops` that of the embeddings of so many stretches. `backend` trains nothing: one of
@@ -12,183 +12,102 @@ Each idea has a group, a description, the idea that it is compared with, and its
 disturbed copies as `other_channels` says beside the clean ones.
 """
 
-PLAIN = {
-    "encoder": {"stride": 1, "shortcut": False},
-    "config": {"speeds": (0.9, 1.1), "widest_mask": 1 / 6},
-}
+PLAIN = {"encoder": {"stride": 1, "shortcut": False}, "config": {"speeds": (0.9, 1.1), "widest_mask": 1 / 6}}
 
 
-def _plain(**changes):
-    return {part: PLAIN.get(part, {}) | changes.get(part, {}) for part in (*PLAIN, *changes)}
+def idea(group, what, base="course", **changes):
+    """An entry of `IDEAS`; changes of the plain network are added to what makes it plain."""
+    if base == "plain":
+        changes = {part: settings | changes.get(part, {}) for part, settings in PLAIN.items()}
+    return group, what, base, changes
 
 
 IDEAS = {
-    "course": ("", "the course's network", "", {}),
-    "plain": ("", "the plain Siamese GRU", "", PLAIN),
+    "course": idea("", "the course's network", ""),
+    "plain": idea("", "the plain Siamese GRU", "", **PLAIN),
     # alone: added to the plain network
-    "plain_shortcut": (
-        "alone",
-        "bands pooled beside the states",
-        "plain",
-        _plain(encoder={"shortcut": True}),
+    "plain_shortcut": idea("alone", "bands pooled beside the states", "plain", encoder={"shortcut": True}),
+    "plain_speeds": idea(
+        "alone", "four other speeds, not two", "plain", config={"speeds": (0.8, 0.9, 1.1, 1.2)}
     ),
-    "plain_speeds": (
-        "alone",
-        "four other speeds, not two",
-        "plain",
-        _plain(config={"speeds": (0.8, 0.9, 1.1, 1.2)}),
-    ),
-    "plain_stride": ("alone", "GRU at half the frame rate", "plain", _plain(encoder={"stride": 2})),
-    "plain_mask": (
-        "alone",
-        "masks up to a third, not a sixth",
-        "plain",
-        _plain(config={"widest_mask": 1 / 3}),
-    ),
+    "plain_stride": idea("alone", "GRU at half the frame rate", "plain", encoder={"stride": 2}),
+    "plain_mask": idea("alone", "masks up to a third, not a sixth", "plain", config={"widest_mask": 1 / 3}),
     # ablation: taken from the course's network
-    "no_gru": ("ablation", "no GRU", "course", {"encoder": {"cell": "none"}}),
-    "no_shortcut": (
-        "ablation",
-        "no bands pooled beside the states",
-        "course",
-        {"encoder": {"shortcut": False}},
-    ),
-    "no_speeds": ("ablation", "no copies at other speeds", "course", {"config": {"speeds": ()}}),
-    "no_masks": ("ablation", "no masks", "course", {"config": {"widest_mask": 0}}),
-    "no_crops": ("ablation", "no crops", "course", {"config": {"crop": 1.0}}),
-    "no_logarithm": (
-        "ablation",
-        "magnitudes, no logarithm",
-        "course",
-        {"spectrogram": {"compression": "none"}},
-    ),
-    "last_state": (
-        "ablation",
-        "last state, no pooling",
-        "course",
-        {"encoder": {"pooling": "last", "shortcut": False}},
-    ),
-    "few_pairs": ("ablation", "two pairs an utterance, not all", "course", {"objective": {"few_pairs": 1}}),
-    "unshared": (
-        "ablation",
-        "weights not shared",
-        "course",
-        {"encoder": {"towers": 2}, "objective": {"unshared": 1}},
-    ),
+    "no_gru": idea("ablation", "no GRU", encoder={"cell": "none"}),
+    "no_shortcut": idea("ablation", "no bands pooled beside the states", encoder={"shortcut": False}),
+    "no_speeds": idea("ablation", "no copies at other speeds", config={"speeds": ()}),
+    "no_masks": idea("ablation", "no masks", config={"widest_mask": 0}),
+    "no_crops": idea("ablation", "no crops", config={"crop": 1.0}),
+    "no_logarithm": idea("ablation", "magnitudes, no logarithm", spectrogram={"compression": "none"}),
+    "last_state": idea("ablation", "last state, no pooling", encoder={"pooling": "last", "shortcut": False}),
+    "few_pairs": idea("ablation", "two pairs an utterance, not all", objective={"few_pairs": 1}),
+    "unshared": idea("ablation", "weights not shared", encoder={"towers": 2}, objective={"unshared": 1}),
     # features
-    "cepstrum": (
-        "features",
-        "cepstrum as a second view",
-        "course",
-        {"encoder": {"views": ("spectrum", "cepstrum"), "bands": 32}},
+    "cepstrum": idea(
+        "features", "cepstrum as a second view", encoder={"views": ("spectrum", "cepstrum"), "bands": 32}
     ),
-    "cepstrum_only": ("features", "cepstrum, no spectrum", "course", {"encoder": {"views": ("cepstrum",)}}),
-    "power": (
-        "features",
-        "power law (0.2) in place of the logarithm",
-        "course",
-        {"spectrogram": {"compression": "power"}},
+    "cepstrum_only": idea("features", "cepstrum, no spectrum", encoder={"views": ("cepstrum",)}),
+    "power": idea(
+        "features", "power law (0.2) in place of the logarithm", spectrogram={"compression": "power"}
     ),
-    "mel": (
-        "features",
-        "80 mel bands",
-        "course",
-        {"spectrogram": {"mel_bands": 80}},
-    ),
-    "fast_frames": (
-        "features",
-        "half the window and hop",
-        "course",
-        {"spectrogram": {"n_fft": 512, "hop_length": 256}},
-    ),
-    "below_6_kHz": ("features", "bins below 6.25 kHz only", "course", {"encoder": {"bins": 400}}),
-    "own_mean": ("features", "own mean spectrum taken away", "course", {"encoder": {"subtract_mean": True}}),
+    "mel": idea("features", "80 mel bands", spectrogram={"mel_bands": 80}),
+    "fast_frames": idea("features", "half the window and hop", spectrogram={"n_fft": 512, "hop_length": 256}),
+    "below_6_kHz": idea("features", "bins below 6.25 kHz only", encoder={"bins": 400}),
+    "own_mean": idea("features", "own mean spectrum taken away", encoder={"subtract_mean": True}),
     # encoder
-    "cnn": ("encoder", "CNN in place of the GRU", "course", {"encoder": {"cell": "cnn"}}),
-    "lstm": ("encoder", "LSTM in place of the GRU", "course", {"encoder": {"cell": "lstm", "units": 80}}),
-    "two_layers": ("encoder", "two GRU layers", "course", {"encoder": {"depth": 2}}),
-    "bidirectional": (
-        "encoder",
-        "bidirectional GRU",
-        "course",
-        {"encoder": {"bidirectional": True, "units": 64}},
-    ),
-    "mean_only": ("encoder", "mean of the states only", "course", {"encoder": {"pooling": "mean"}}),
-    "attention": (
-        "encoder",
-        "attentive statistics",
-        "course",
-        {"encoder": {"pooling": "attentive_statistics"}},
-    ),
-    "full_rate": ("encoder", "GRU at the full frame rate", "course", {"encoder": {"stride": 1}}),
+    "cnn": idea("encoder", "CNN in place of the GRU", encoder={"cell": "cnn"}),
+    "lstm": idea("encoder", "LSTM in place of the GRU", encoder={"cell": "lstm", "units": 80}),
+    "two_layers": idea("encoder", "two GRU layers", encoder={"depth": 2}),
+    "bidirectional": idea("encoder", "bidirectional GRU", encoder={"bidirectional": True, "units": 64}),
+    "mean_only": idea("encoder", "mean of the states only", encoder={"pooling": "mean"}),
+    "attention": idea("encoder", "attentive statistics", encoder={"pooling": "attentive_statistics"}),
+    "full_rate": idea("encoder", "GRU at the full frame rate", encoder={"stride": 1}),
     # loss
-    "hard_pairs": ("loss", "hardest fifth of negative pairs", "course", {"objective": {"hard_pairs": 1}}),
-    "inner_product": (
+    "hard_pairs": idea("loss", "hardest fifth of negative pairs", objective={"hard_pairs": 1}),
+    "inner_product": idea(
         "loss",
         "inner product, no unit length",
-        "course",
-        {"objective": {"inner_product": 1}, "encoder": {"unit_length": False}},
+        objective={"inner_product": 1},
+        encoder={"unit_length": False},
     ),
-    "ge2e": ("loss", "GE2E softmax", "course", {"objective": {"ge2e_softmax": 1}}),
-    "prototypes": ("loss", "angular prototypical", "course", {"objective": {"prototypes": 1}}),
-    "additive_margin": ("loss", "additive-margin softmax", "course", {"objective": {"additive_margin": 1}}),
-    "pairs_prototypes": (
-        "loss",
-        "pairs and angular prototypical",
-        "course",
-        {"objective": {"pairs": 1, "prototypes": 0.3}},
+    "ge2e": idea("loss", "GE2E softmax", objective={"ge2e_softmax": 1}),
+    "prototypes": idea("loss", "angular prototypical", objective={"prototypes": 1}),
+    "additive_margin": idea("loss", "additive-margin softmax", objective={"additive_margin": 1}),
+    "pairs_prototypes": idea(
+        "loss", "pairs and angular prototypical", objective={"pairs": 1, "prototypes": 0.3}
     ),
-    "pairs_margin": (
-        "loss",
-        "pairs and additive margin",
-        "course",
-        {"objective": {"pairs": 1, "additive_margin": 0.1}},
-    ),
+    "pairs_margin": idea("loss", "pairs and additive margin", objective={"pairs": 1, "additive_margin": 0.1}),
     # batches
-    "fewer_speakers": (
-        "batches",
-        "10 speakers x 10 utterances",
-        "course",
-        {"config": {"batch_speakers": 10, "batch_utterances": 10}},
+    "fewer_speakers": idea(
+        "batches", "10 speakers x 10 utterances", config={"batch_speakers": 10, "batch_utterances": 10}
     ),
-    "larger": (
-        "batches",
-        "50 speakers x 4, twice the step",
-        "course",
-        {"config": {"batch_speakers": 50, "learning_rate": 3e-3}},
+    "larger": idea(
+        "batches", "50 speakers x 4, twice the step", config={"batch_speakers": 50, "learning_rate": 0.003}
     ),
-    "shorter_training": ("batches", "10 epochs", "course", {"config": {"epochs": 10}}),
-    "thirty_epochs": ("batches", "30 epochs", "course", {"config": {"epochs": 30}}),
-    "longer_training": ("batches", "40 epochs", "course", {"config": {"epochs": 40}}),
+    "shorter_training": idea("batches", "10 epochs", config={"epochs": 10}),
+    "thirty_epochs": idea("batches", "30 epochs", config={"epochs": 30}),
+    "longer_training": idea("batches", "40 epochs", config={"epochs": 40}),
     # augmentation
-    "equalise": ("augmentation", "random microphones", "course", {"augment": {"equalise": {}}}),
-    "equalise_mild": (
-        "augmentation",
-        "mild random microphones",
-        "course",
-        {"augment": {"equalise": {"strength": 2}}},
-    ),
-    "noise": ("augmentation", "noise, 10 to 40 dB", "course", {"augment": {"noise": {}}}),
-    "band_limit": ("augmentation", "random band limits", "course", {"augment": {"band_limit": {}}}),
-    "rooms": ("augmentation", "a copy in random rooms", "course", {"copies": {"rooms": 1}}),
-    "warps": ("augmentation", "warped vocal tracts as speakers", "course", {"copies": {"warps": (0.9, 1.1)}}),
+    "equalise": idea("augmentation", "random microphones", augment={"equalise": {}}),
+    "equalise_mild": idea("augmentation", "mild random microphones", augment={"equalise": {"strength": 2}}),
+    "noise": idea("augmentation", "noise, 10 to 40 dB", augment={"noise": {}}),
+    "band_limit": idea("augmentation", "random band limits", augment={"band_limit": {}}),
+    "rooms": idea("augmentation", "a copy in random rooms", copies={"rooms": 1}),
+    "warps": idea("augmentation", "warped vocal tracts as speakers", copies={"warps": (0.9, 1.1)}),
     # embeddings and scores
-    "three_towers": ("scores", "three networks in one", "course", {"encoder": {"towers": 3}}),
-    "weight_average": ("scores", "weights averaged over 5 epochs", "course", {"average": 5}),
-    "test_crops": ("scores", "embedding of three crops", "course", {"crops": 3}),
-    "lda": ("scores", "LDA on the embeddings", "course", {"backend": "lda"}),
-    "whitening": ("scores", "within-class whitening", "course", {"backend": "whitening"}),
-    "plda": ("scores", "PLDA, as the course scores", "course", {"backend": "plda"}),
-    "plda_channels": (
-        "scores",
-        "PLDA that has heard other microphones",
-        "course",
-        {"backend": "plda", "other_channels": 1},
+    "three_towers": idea("scores", "three networks in one", encoder={"towers": 3}),
+    "weight_average": idea("scores", "weights averaged over 5 epochs", average=5),
+    "test_crops": idea("scores", "embedding of three crops", crops=3),
+    "lda": idea("scores", "LDA on the embeddings", backend="lda"),
+    "whitening": idea("scores", "within-class whitening", backend="whitening"),
+    "plda": idea("scores", "PLDA, as the course scores", backend="plda"),
+    "plda_channels": idea(
+        "scores", "PLDA that has heard other microphones", backend="plda", other_channels=1
     ),
-    "score_norm": ("scores", "adaptive score normalisation", "course", {"backend": "score_norm"}),
+    "score_norm": idea("scores", "adaptive score normalisation", backend="score_norm"),
     # learning curve: the number of speakers that each encoder learns from, equally many steps
-    "learners_5": ("speakers", "5 speakers", "course", {"config": {"max_speakers": 5, "epochs": 200}}),
-    "learners_10": ("speakers", "10 speakers", "course", {"config": {"max_speakers": 10, "epochs": 80}}),
-    "learners_20": ("speakers", "20 speakers", "course", {"config": {"max_speakers": 20, "epochs": 40}}),
-    "learners_30": ("speakers", "30 speakers", "course", {"config": {"max_speakers": 30, "epochs": 27}}),
+    "learners_5": idea("speakers", "5 speakers", config={"max_speakers": 5, "epochs": 200}),
+    "learners_10": idea("speakers", "10 speakers", config={"max_speakers": 10, "epochs": 80}),
+    "learners_20": idea("speakers", "20 speakers", config={"max_speakers": 20, "epochs": 40}),
+    "learners_30": idea("speakers", "30 speakers", config={"max_speakers": 30, "epochs": 27}),
 }

@@ -1,4 +1,4 @@
-"""What an encoder can be taught by, besides the course's pairs: heads on the embeddings, and their losses."""
+"""Training objectives beside the course's pairs: heads on the embeddings, and their losses."""
 
 import keras
 import numpy as np
@@ -11,17 +11,13 @@ from helpers.systems.identification import AdditiveMarginLoss, ClassCosines
 
 
 class HardPairLoss(BalancedPairLoss):
-    """Balanced pair loss over the hardest share of the negative pairs only."""
-
-    def __init__(self, share=0.2, name="hard_pair_loss", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.share = share
+    """Balanced pair loss over the hardest fifth of the negative pairs only."""
 
     def call(self, speakers, logits):
         positive, negative = same_speaker(speakers)
         missed = ops.sum(ops.softplus(-logits) * positive) / ops.maximum(ops.sum(positive), 1)
         costs = ops.reshape(ops.softplus(logits) * negative, (-1,))
-        hardest = ops.top_k(costs, max(1, int(self.share * costs.shape[0])))[0]
+        hardest = ops.top_k(costs, max(1, costs.shape[0] // 5))[0]
         return (missed + ops.mean(hardest)) / 2
 
 
@@ -51,9 +47,6 @@ class SidePairs(layers.Layer):
         left, right = ops.split(embeddings, 2, axis=-1)
         return ops.matmul(left, ops.transpose(right))
 
-    def compute_output_shape(self, shape):
-        return (shape[0], shape[0])
-
 
 class PrototypeCosines(layers.Layer):
     """Cosines of each speaker's last utterance with the mean of the others: `(P K, d)` to `(P, P)`.
@@ -70,35 +63,20 @@ class PrototypeCosines(layers.Layer):
         prototypes = ops.normalize(ops.mean(grouped[:, :-1], axis=1), axis=-1)
         return ops.matmul(grouped[:, -1], ops.transpose(prototypes))
 
-    def get_config(self):
-        return super().get_config() | {"utterances": self.utterances}
-
     def compute_output_shape(self, shape):
         return (None, None)
 
 
-OBJECTIVES = {  # name: (recipe, speakers) -> layers after the embedding, and a loss
-    "pairs": lambda config, speakers: ([AllPairs(), ScaledCosine()], BalancedPairLoss()),
-    "inner_product": lambda config, speakers: ([AllPairs(), ScaledCosine(1.0, 0.0)], BalancedPairLoss()),
-    "hard_pairs": lambda config, speakers: ([AllPairs(), ScaledCosine()], HardPairLoss()),
-    "ge2e_softmax": lambda config, speakers: _centroids(config, GE2ELoss),
-    "ge2e_contrast": lambda config, speakers: _centroids(config, lambda k: GE2ELoss(k, contrast=True)),
-    "prototypes": lambda config, speakers: (
-        [PrototypeCosines(config.batch_utterances), ScaledCosine()],
-        GE2ELoss(1),
-    ),
-    "few_pairs": lambda config, speakers: (
-        [AllPairs(), ScaledCosine()],
-        FewPairLoss(config.batch_utterances),
-    ),
-    "unshared": lambda config, speakers: ([SidePairs(), ScaledCosine()], BalancedPairLoss()),
-    "additive_margin": lambda config, speakers: ([ClassCosines(speakers)], AdditiveMarginLoss()),
+OBJECTIVES = {  # name: (utterances a speaker, speakers) -> layers after the embedding, and a loss
+    "pairs": lambda k, speakers: ([AllPairs(), ScaledCosine()], BalancedPairLoss()),
+    "inner_product": lambda k, speakers: ([AllPairs(), ScaledCosine(1.0, 0.0)], BalancedPairLoss()),
+    "hard_pairs": lambda k, speakers: ([AllPairs(), ScaledCosine()], HardPairLoss()),
+    "ge2e_softmax": lambda k, speakers: ([CentroidCosines(k), ScaledCosine()], GE2ELoss(k)),
+    "prototypes": lambda k, speakers: ([PrototypeCosines(k), ScaledCosine()], GE2ELoss(1)),
+    "few_pairs": lambda k, speakers: ([AllPairs(), ScaledCosine()], FewPairLoss(k)),
+    "unshared": lambda k, speakers: ([SidePairs(), ScaledCosine()], BalancedPairLoss()),
+    "additive_margin": lambda k, speakers: ([ClassCosines(speakers)], AdditiveMarginLoss()),
 }
-
-
-def _centroids(config, loss):
-    k = config.batch_utterances
-    return [CentroidCosines(k), ScaledCosine()], loss(k)
 
 
 class Weighted(keras.losses.Loss):
@@ -122,11 +100,8 @@ def objective(weights, towers=1):
         outputs, losses = [], []
         for tower in ops.split(embeddings, towers, axis=-1) if towers > 1 else [embeddings]:
             for name, weight in weights.items():
-                stack, loss = OBJECTIVES[name](config, speakers)
-                output = tower
-                for layer in stack:
-                    output = layer(output)
-                outputs.append(output)
+                stack, loss = OBJECTIVES[name](config.batch_utterances, speakers)
+                outputs.append(keras.Sequential(stack)(tower))
                 losses.append(Weighted(loss, weight))
         return outputs, losses
 

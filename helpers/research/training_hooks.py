@@ -1,13 +1,14 @@
-"""Other microphones, rooms, noises and vocal tracts: what `experiments` varies, and how it disturbs."""
+"""Exchangeable parts of a training and of scoring: augmentation, copies, back-ends."""
 
 import numpy as np
 from scipy import linalg
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from helpers.augmentation import add_reverberation, add_spectrogram_noise, band_limit, equalise
+from helpers.augmentation import add_spectrogram_noise, band_limit, equalise, random_room
 from helpers.augmentation import warp_vocal_tract
 from helpers.metrics import cosine_scores
-from helpers.plda import PLDA
+from helpers.models import unit_length
+from helpers.plda import PLDA, scatter_within
 from helpers.training import speed_copies
 
 AUGMENTATIONS = {"equalise": equalise, "noise": add_spectrogram_noise, "band_limit": band_limit}
@@ -34,7 +35,7 @@ def training_copies(warps=(), rooms=0):
             spectrograms.append(warp_vocal_tract(spectrograms[0], factor))
             labels = np.append(labels, speakers + (labels.max() // count + 1) * count)
         for _ in range(rooms):
-            spectrograms.append(spectrogram(add_reverberation(corpus.waveforms, rng)))
+            spectrograms.append(spectrogram(np.stack([random_room(each, rng) for each in corpus.waveforms])))
             labels = np.append(labels, speakers)
         return spectrograms, labels
 
@@ -56,27 +57,21 @@ def lda(learnt, speakers, test):
     -------
     float array (n, n)
     """
-    projected = (
-        LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(learnt, speakers).transform(test)
-    )
-    return cosine_scores(projected / np.linalg.norm(projected, axis=1, keepdims=True))
+    analysis = LinearDiscriminantAnalysis(solver="eigen", shrinkage="auto").fit(learnt, speakers)
+    return cosine_scores(analysis.transform(test))
 
 
 def whitening(learnt, speakers, test, floor=0.3):
     """Cosines after the covariance within speakers has been made that of a sphere; as `lda`.
 
-    `floor` of its mean variance is added to the diagonal first.
+    `floor` is that of `plda.scatter_within`.
 
     Hatch, Kajarekar and Stolcke (2006), "Within-class covariance normalization for SVM-based speaker
     recognition".
     """
-    names, index = np.unique(speakers, return_inverse=True)
-    centres = np.stack([learnt[index == i].mean(axis=0) for i in range(len(names))])
-    within = np.cov((learnt - centres[index]).T)
-    within += floor * np.trace(within) / len(within) * np.eye(len(within))
-    mean = learnt.mean(axis=0)
-    white = linalg.solve_triangular(linalg.cholesky(within, lower=True), (test - mean).T, lower=True).T
-    return cosine_scores(white / np.linalg.norm(white, axis=1, keepdims=True))
+    within, _ = scatter_within(learnt, speakers, floor)
+    centred = (test - learnt.mean(axis=0)).T
+    return cosine_scores(linalg.solve_triangular(linalg.cholesky(within, lower=True), centred, lower=True).T)
 
 
 def plda(learnt, speakers, test):
@@ -91,9 +86,8 @@ def score_norm(learnt, speakers, test, nearest=20):
     Adaptive symmetric normalisation: Matejka et al. (2017), "Analysis of score normalization in multilingual
     speaker recognition", section 2.
     """
-    cohort = np.stack([learnt[speakers == name].mean(axis=0) for name in np.unique(speakers)])
-    cohort /= np.linalg.norm(cohort, axis=1, keepdims=True)
-    unit = test / np.linalg.norm(test, axis=1, keepdims=True)
+    cohort = unit_length(np.stack([learnt[speakers == name].mean(axis=0) for name in np.unique(speakers)]))
+    unit = unit_length(test)
     likest = np.sort(unit @ cohort.T, axis=1)[:, -nearest:]
     centre, spread = likest.mean(axis=1), likest.std(axis=1)
     scores = unit @ unit.T

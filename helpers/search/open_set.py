@@ -1,4 +1,4 @@
-"""Who is it, among the voices that are known, or nobody: identification by nearest neighbours."""
+"""Open-set identification by nearest neighbours: which known speaker, or none."""
 
 import numpy as np
 from scipy.special import comb
@@ -55,12 +55,12 @@ def identify_leave_one_out(matrix, speakers, k=1):
 
 
 def held_out_galleries(compare, embeddings, held_out, speakers):
-    """For each fold, the scores of its utterances by the encoder that never heard their speakers.
+    """For each fold, the scores of its utterances by the encoder that did not learn from their speakers.
 
     Parameters
     ----------
-    compare : callable (voices, encoder number) -> float array (n, n)
-        Such as ``lambda voices, encoder: plda.scores(voices, encoder=encoder)``.
+    compare : callable (embeddings, encoder number) -> float array (n, n)
+        Such as ``lambda embeddings, encoder: plda.scores(embeddings, encoder=encoder)``.
     embeddings : float array (utterances, encoders * dimensions)
     held_out : list of bool arrays (utterances,)
         The utterances of the speakers that each encoder did not learn from.
@@ -163,7 +163,7 @@ def open_set_threshold(strangers, known, rate=0.05):
     single = single_rate(rate, known)
     if single * np.size(strangers) < 1:
         found = f"{np.size(strangers)} impostor scores for a rate of 1 in {1 / single:.0f}"
-        raise InputError(f"{found}; expected more training speakers, fewer known ones, or a higher rate")
+        raise InputError(found, expected="more training speakers, fewer known ones, or a higher rate")
     return float(np.quantile(strangers, 1 - single, method="higher"))
 
 

@@ -1,6 +1,4 @@
-"""Scores as distances: what a search for nearest points needs in order to find the likeliest voices."""
-
-from typing import NamedTuple
+"""The PLDA score as a distance, so that a search for nearest points finds the likeliest speakers."""
 
 import numpy as np
 from keras import ops
@@ -9,19 +7,37 @@ from scipy.linalg import block_diag
 from helpers.verifier import calibration_of
 
 
-class Comparison(NamedTuple):
-    """A score as a distance: how a voice x that is asked for compares with a voice z of a collection.
+class PLDADistance:
+    """A verifier's log likelihood ratio of a voice x that is asked for and a voice z of a collection.
 
     ``score(x, z) = offset(x) + aim(x) . place(z) - |place(z)|^2 / 2``, so the highest score belongs to the
-    place nearest to the aim, and whatever finds nearest points finds likeliest voices. With `mean` taken off,
-    place and aim are linear, matrices (dimensions, r), and the offset is ``x' own x / 2 + constant``.
+    place nearest to the aim, and whatever finds nearest points finds likeliest voices.
+
+    The PLDA's score ``x' own x / 2 + z' own z / 2 + x' cross z`` is quadratic in z, and `own` has no positive
+    eigenvalue: completing the square leaves a negative squared distance. With ``-own = Q diag(e) Q'``, z
+    stands at ``sqrt(e) Q' z`` and x aims at ``Q' cross' x / sqrt(e)``. Directions in which speakers do not
+    differ, e = 0, have no say and are left out.
+
+    Parameters
+    ----------
+    verifier : verifier.Verifier
     """
 
-    mean: np.ndarray
-    aim: np.ndarray
-    place: np.ndarray
-    own: np.ndarray
-    constant: float
+    def __init__(self, verifier):
+        plda, (slope, self.constant) = verifier.plda, calibration_of(verifier)
+        mean, own, cross = (
+            ops.convert_to_numpy(part).astype(float) for part in (plda.mean, plda.own, plda.cross)
+        )
+        aims, places = [], []
+        for mine, both in zip(own, cross, strict=True):
+            values, axes = np.linalg.eigh(-(mine + mine.T) / 2)
+            kept = values > 1e-6 * values.max()
+            roots, axes = np.sqrt(values[kept]), axes[:, kept]
+            places.append(axes * roots)
+            aims.append(both @ axes / roots)
+        share = slope / len(own)  # the score is the mean over the encoders, stretched
+        self.mean, self.own = mean.ravel(), share * block_diag(*own)
+        self.aim, self.place = (np.sqrt(share) * block_diag(*parts) for parts in (aims, places))
 
     def places(self, embeddings):
         """Where voices (n, dimensions) of a collection stand: float32 (n, r)."""
@@ -32,34 +48,3 @@ class Comparison(NamedTuple):
         centred = np.asarray(embeddings) - self.mean
         offsets = np.einsum("nd,de,ne->n", centred, self.own, centred) / 2 + self.constant
         return (centred @ self.aim).astype(np.float32), offsets
-
-
-def by_cosine(dimensions):
-    """Cosine similarity of voices of length 1, as a `Comparison`: 1 less half the squared distance."""
-    same = np.eye(dimensions, dtype=np.float32)
-    return Comparison(np.zeros(dimensions, np.float32), same, same, 0 * same, 0.5)
-
-
-def by_plda(verifier):
-    """A verifier's log likelihood ratio as a `Comparison`.
-
-    The PLDA's score ``x' own x / 2 + z' own z / 2 + x' cross z`` is quadratic in z, and `own` has no positive
-    eigenvalue: completing the square leaves a negative squared distance. With ``-own = Q diag(e) Q'``, z
-    stands at ``sqrt(e) Q' z`` and x aims at ``Q' cross' x / sqrt(e)``. Directions in which speakers do not
-    differ, e = 0, have no say and are left out.
-    """
-    mean, own, cross = (
-        ops.convert_to_numpy(part).astype(float)
-        for part in (verifier.plda.mean, verifier.plda.own, verifier.plda.cross)
-    )
-    slope, constant = calibration_of(verifier)
-    aims, places = [], []
-    for mine, both in zip(own, cross, strict=True):
-        values, axes = np.linalg.eigh(-(mine + mine.T) / 2)
-        kept = values > 1e-6 * values.max()
-        roots, axes = np.sqrt(values[kept]), axes[:, kept]
-        places.append(axes * roots)
-        aims.append(both @ axes / roots)
-    share = slope / len(own)  # the score is the mean over the encoders, stretched
-    aim, place = (np.sqrt(share) * block_diag(*parts) for parts in (aims, places))
-    return Comparison(mean.ravel(), aim, place, share * block_diag(*own), constant)

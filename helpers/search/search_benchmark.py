@@ -1,7 +1,7 @@
-"""Searching a large collection of voices: what an approximate search saves, and what it misses."""
+"""Exact against approximate search in a large collection: recall, latency, memory."""
 
-import io
-import time
+import timeit
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -53,28 +53,10 @@ def time_search(search, embeddings, k=10, repeats=3):
     One by one it is the median over the queries, all at once over the repeats: what else the machine does in
     between hardly counts.
     """
-    alone = [_seconds(search, embeddings[row : row + 1], k)[1] for row in range(len(embeddings))]
-    found, together = zip(*(_seconds(search, embeddings, k) for _ in range(repeats)), strict=True)
-    return found[0].rows, 1000 * np.median(alone), 1000 * np.median(together) / len(embeddings)
-
-
-def _seconds(search, embeddings, k):
-    started = time.perf_counter()
-    return search(embeddings, k), time.perf_counter() - started
-
-
-class Counter(io.RawIOBase):
-    """A file that only counts its bytes."""
-
-    def __init__(self):
-        self.bytes = 0
-
-    def writable(self):
-        return True
-
-    def write(self, data):
-        self.bytes += len(data)
-        return len(data)
+    alone = [timeit.timeit(partial(search, query, k), number=1) for query in embeddings[:, None]]
+    together = timeit.repeat(partial(search, embeddings, k), repeat=repeats, number=1)
+    rows = search(embeddings, k).rows
+    return rows, 1000 * np.median(alone), 1000 * np.median(together) / len(embeddings)
 
 
 def compare_searches(index, embeddings, breadths, build_seconds, k=10):
@@ -97,16 +79,11 @@ def compare_searches(index, embeddings, breadths, build_seconds, k=10):
         A row per search: `recall`, milliseconds a query `alone` and `together` with the others, `megabytes`
         that the search reads in memory, seconds to `build`.
     """
-    graph = Counter()
-    index.graph.save(graph)
-    true, alone, together = time_search(index.search, embeddings, k)
-    rows = [("exact", 0, 1.0, alone, together, index.places.nbytes / 1e6, 0.0)]
+    size = len(index.graph.as_bytes()) / 1e6
+    true, *times = time_search(index.search, embeddings, k)
+    rows = [("exact", 0, 1.0, *times, index.places.nbytes / 1e6, 0.0)]
     for breadth in breadths:
-        found, alone, together = time_search(
-            lambda embeddings, k, breadth=breadth: index.search_graph(embeddings, k, breadth), embeddings, k
-        )
-        rows.append(
-            ("graph", breadth, recall(found, true), alone, together, graph.bytes / 1e6, build_seconds)
-        )
+        found, *times = time_search(partial(index.search_graph, breadth=breadth), embeddings, k)
+        rows.append(("graph", breadth, recall(found, true), *times, size, build_seconds))
     columns = ["search", "breadth", "recall", "alone", "together", "megabytes", "build"]
     return pd.DataFrame(rows, columns=columns)

@@ -1,5 +1,6 @@
-"""A card index of voices: embeddings on disk with a table of whose they are, searched for the nearest."""
+"""An index of voices: embeddings on disk with a table of their speakers, searched for the nearest."""
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -12,11 +13,10 @@ from tqdm.auto import tqdm
 
 from helpers import InputError, first_line
 from helpers.files import atomic_write
-from helpers.search.plda_distance import by_plda
+from helpers.search.plda_distance import PLDADistance
 from helpers.verifier import model_digest
 
 FORMAT = "siamese-voices index 1"
-PARTS = ("embeddings", "ids", "places", "half_squares")  # arrays with a row per voice
 CHUNK = 10_000  # voices at a time, where all at once would take twice the memory
 BLOCK = 2**24  # scores at a time
 
@@ -39,8 +39,6 @@ class VoiceIndex:
         A row per voice; its column `speaker` says whose it is, others perhaps in which file. Kept as text.
     verifier : verifier.Verifier
         The model: its digest and features are kept, and its log likelihood ratio compares.
-    comparison : Comparison, optional
-        Compares otherwise.
 
     Raises
     ------
@@ -49,8 +47,8 @@ class VoiceIndex:
         or the table has no column `speaker`.
     """
 
-    def __init__(self, embeddings, table, verifier, comparison=None):
-        self.comparison = comparison = comparison or by_plda(verifier)
+    def __init__(self, embeddings, table, verifier):
+        self.distance = PLDADistance(verifier)
         self.model, self.features = model_digest(verifier), verifier.spectrogram.to_dict()
         self.embeddings, self.table = self._checked(embeddings, table)
         self.ids, self.next_id = np.arange(len(self)), len(self)  # a voice keeps its number when others go
@@ -65,35 +63,40 @@ class VoiceIndex:
         """Whose the voices are (n,)."""
         return self.table["speaker"].to_numpy(dtype=str)
 
+    @property
+    def linked(self):
+        """Voices in the graph, those marked as gone included."""
+        return 0 if self.graph is None else self.graph.num_elements
+
     def _checked(self, embeddings, table):
-        embeddings, dimensions = np.asarray(embeddings, dtype=np.float32), len(self.comparison.mean)
+        embeddings, dimensions = np.asarray(embeddings, dtype=np.float32), len(self.distance.mean)
         if embeddings.shape != (len(table), dimensions) or not len(table):
             found = f"voices {embeddings.shape} and a table of {len(table)} rows"
-            raise InputError(
-                f"{found}; expected {dimensions} numbers a voice, and a row of the table for each"
-            )
+            raise InputError(found, expected=f"{dimensions} numbers a voice, and a row of the table for each")
         if not np.isfinite(embeddings).all():
-            raise InputError("some voices are not finite numbers; expected embeddings")
+            raise InputError("some voices are not finite numbers", expected="embeddings")
         if "speaker" not in table:
-            raise InputError(f"a table with the columns {', '.join(table)}; expected one named speaker")
+            raise InputError(f"a table with the columns {', '.join(table)}", expected="one named speaker")
         return embeddings, table.fillna("").astype(str).reset_index(drop=True)
 
     def _placed(self, embeddings):
         """Places of voices, and half their squares; in chunks, as doubles of a million are gigabytes."""
         chunks = [embeddings[start : start + CHUNK] for start in range(0, len(embeddings), CHUNK)]
-        places = np.concatenate([self.comparison.places(chunk) for chunk in chunks])
+        places = np.concatenate([self.distance.places(chunk) for chunk in chunks])
         return places, np.einsum("nr,nr->n", places, places) / 2
 
     def add(self, embeddings, table):
         """Add voices with their rows of the table; columns that either lacks are left empty."""
         embeddings, table = self._checked(embeddings, table)
-        ids, placed = self.next_id + np.arange(len(embeddings)), self._placed(embeddings)
+        ids, (places, half_squares) = self.next_id + np.arange(len(embeddings)), self._placed(embeddings)
         if self.graph is not None:
-            self.graph.add_items(placed[0], ids=ids.tolist(), num_threads=1)
+            self.graph.add_items(places, ids=ids.tolist(), num_threads=1)
         self.next_id += len(embeddings)
         self.table = pd.concat([self.table, table], ignore_index=True).fillna("")
-        for name, new in zip(PARTS, (embeddings, ids, *placed), strict=True):
-            setattr(self, name, np.concatenate([getattr(self, name), new]))
+        self.embeddings = np.concatenate([self.embeddings, embeddings])
+        self.ids = np.concatenate([self.ids, ids])
+        self.places = np.concatenate([self.places, places])
+        self.half_squares = np.concatenate([self.half_squares, half_squares])
 
     def remove(self, chosen):
         """Take out the voices that a bool array (n,) chooses, all of one speaker for example.
@@ -106,13 +109,13 @@ class VoiceIndex:
         chosen = np.asarray(chosen)
         if chosen.shape != (len(self),) or chosen.dtype != bool or not 0 < chosen.sum() < len(self):
             found = f"{chosen.sum()} of {len(self)} voices are chosen for removal"
-            raise InputError(f"{found}; expected at least one to go and one to stay")
+            raise InputError(found, expected="at least one to go and one to stay")
         if self.graph is not None:
             for each in self.ids[chosen].tolist():
                 self.graph.mark_deleted(each)
         self.table = self.table[~chosen].reset_index(drop=True)
-        for name in PARTS:
-            setattr(self, name, getattr(self, name)[~chosen])
+        self.embeddings, self.ids = self.embeddings[~chosen], self.ids[~chosen]
+        self.places, self.half_squares = self.places[~chosen], self.half_squares[~chosen]
 
     # ---- searching ---------------------------------------------------------------------------------------
 
@@ -131,7 +134,7 @@ class VoiceIndex:
         -------
         Neighbours
         """
-        aims, offsets = self.comparison.aims(embeddings)
+        aims, offsets = self.distance.aims(embeddings)
         k, block, found = min(k, len(self)), max(1, BLOCK // len(self)), []
         for start in range(0, len(aims), block):
             scores = aims[start : start + block] @ self.places.T - self.half_squares
@@ -158,10 +161,8 @@ class VoiceIndex:
         show_progress : bool
             Show a progress bar.
         """
-        self.graph = voyager.Index(
-            voyager.Space.Euclidean, self.places.shape[1], M=links, ef_construction=breadth,
-            max_elements=len(self),
-        )  # fmt: skip
+        size = {"M": links, "ef_construction": breadth, "max_elements": len(self)}
+        self.graph = voyager.Index(voyager.Space.Euclidean, self.places.shape[1], **size)
         for start in tqdm(range(0, len(self), CHUNK), unit="10,000 voices", disable=not show_progress):
             ids = self.ids[start : start + CHUNK].tolist()
             self.graph.add_items(self.places[start : start + CHUNK], ids=ids, num_threads=1)
@@ -184,7 +185,7 @@ class VoiceIndex:
         """
         if self.graph is None:
             raise InputError("the index has no graph to search; build it with connect()")
-        aims, offsets = self.comparison.aims(embeddings)
+        aims, offsets = self.distance.aims(embeddings)
         k = min(k, len(self))
         try:
             ids, _ = self.graph.query(aims, k, num_threads=1, query_ef=max(breadth, k))
@@ -205,7 +206,7 @@ class VoiceIndex:
             When it cannot be written; an earlier file at `path` stays.
         """
         about = {"format": FORMAT, "model": self.model, "features": self.features}
-        about |= {"next_id": self.next_id, "linked": _linked(self.graph)}
+        about |= {"next_id": self.next_id, "linked": self.linked}
         with atomic_write(path) as part, zipfile.ZipFile(part, "w") as archive:
             archive.writestr("about.json", json.dumps(about, indent=1))
             archive.writestr("table.csv", self.table.to_csv(index=False))
@@ -236,61 +237,46 @@ class VoiceIndex:
         if not path.is_file():
             raise InputError(f"{path} does not exist; notebook 09 makes an index, as does VoiceIndex.save")
         try:
-            with zipfile.ZipFile(path) as archive:
-                about, parts = _read(archive)
+            with np.load(path, allow_pickle=False) as parts:  # members that are no arrays come as bytes
+                about, graph = json.loads(parts["about.json"]), None
+                model, features = about["model"], about["features"]
+                next_id, linked = about["next_id"], about["linked"]
                 if about["format"] != FORMAT:
                     raise InputError(f"its format is {about['format']!r}")
+                text = io.BytesIO(parts["table.csv"])
+                table = pd.read_csv(text, dtype=str, keep_default_na=False)
+                embeddings, ids = parts["voices"], parts["ids"]
+                if "graph.voyager" in parts:
+                    with parts.zip.open("graph.voyager") as file:
+                        graph = voyager.Index.load(file)
         except Exception as error:  # a damaged archive surfaces as any kind of exception
             reason = first_line(type(error).__name__, error)[:100]
             raise InputError(f"{path.name} is no whole index of voices ({reason}); build it anew") from error
-        _check_origin(path.name, about, verifier)
+        _check_origin(path.name, model, features, verifier)
         try:
-            index = cls(parts["voices"], parts["table"], verifier)
+            index = cls(embeddings, table, verifier)
         except InputError as error:
             raise InputError(f"{path.name} has {error}; build it anew") from None
-        index.ids, index.graph, index.next_id = parts["ids"], parts["graph"], about["next_id"]
-        if len(index) != len(index.ids) or _linked(index.graph) != about["linked"]:
-            found = (
-                f"{len(index)} voices, {len(index.ids)} numbers of voices and {_linked(index.graph)} linked"
-            )
+        index.ids, index.graph, index.next_id = ids, graph, next_id
+        if len(index) != len(ids) or index.linked != linked:
+            found = f"{len(index)} voices, {len(ids)} numbers of voices and {index.linked} linked"
             raise InputError(f"{path.name} has {found}: parts of different indexes; build it anew")
         return index
 
 
-def _linked(graph):
-    """Voices in a graph, those marked as gone included."""
-    return 0 if graph is None else graph.num_elements
-
-
-def _read(archive):
-    saved, parts = json.loads(archive.read("about.json")), {"graph": None}
-    about = {name: saved[name] for name in ("format", "model", "features", "next_id", "linked")}
-    parts["table"] = pd.read_csv(archive.open("table.csv"), dtype=str, keep_default_na=False)
-    for name in ("voices", "ids"):
-        with archive.open(f"{name}.npy") as file:
-            parts[name] = np.lib.format.read_array(file, allow_pickle=False)
-    if "graph.voyager" in archive.namelist():
-        with archive.open("graph.voyager") as file:
-            parts["graph"] = voyager.Index.load(file)
-    return about, parts
-
-
-def _check_origin(name, about, verifier):
-    ours, theirs = verifier.spectrogram.to_dict(), about["features"]
+def _check_origin(name, model, theirs, verifier):
+    ours = verifier.spectrogram.to_dict()
     if theirs != ours:
         unlike = [f"{k}={theirs.get(k)} (the model has {v})" for k, v in ours.items() if theirs.get(k) != v]
         raise InputError(f"{name} was built with other features: {', '.join(unlike)}; build it anew")
-    if about["model"] != model_digest(verifier):
-        found = f"{about['model']} (this one is {model_digest(verifier)})"
+    if model != model_digest(verifier):
+        found = f"{model} (this one is {model_digest(verifier)})"
         raise InputError(f"{name} was built with another model, {found}; build it anew with this model")
 
 
 def _sorted(rows, scores):
     order = np.argsort(-scores, axis=1, kind="stable")
     return Neighbours(*(np.take_along_axis(each, order, axis=1) for each in (rows, scores)))
-
-
-KEPT_COLUMNS = ("gender", "age", "words")  # columns of a corpus's table that a card repeats
 
 
 def index_rows(recordings, part):
@@ -310,8 +296,9 @@ def index_rows(recordings, part):
     """
     table, rows = recordings.table, np.arange(len(recordings.labels))
     if "path" in table:
-        cards = pd.DataFrame({"speaker": table["speaker"], "file": table["path"], "row": rows})
+        found = pd.DataFrame({"speaker": table["speaker"], "file": table["path"], "row": rows})
     else:
         names = [f"{part} {label:02d}" for label in recordings.labels]
-        cards = pd.DataFrame({"speaker": names, "file": f"{part}.pkl", "row": rows})
-    return cards.assign(**{name: table[name].to_numpy() for name in KEPT_COLUMNS if name in table})
+        found = pd.DataFrame({"speaker": names, "file": f"{part}.pkl", "row": rows})
+    known = [name for name in ("gender", "age", "words") if name in table]
+    return found.assign(**{name: table[name].to_numpy() for name in known})

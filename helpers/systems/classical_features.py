@@ -1,4 +1,4 @@
-"""Classical features of speech, measured frame by frame, and how well each alone tells labels apart."""
+"""Classical features of speech, frame by frame, and how well each alone separates labels."""
 
 import librosa
 import numpy as np
@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from helpers import SAMPLE_RATE, InputError
-from helpers.bootstrap import draw_speakers, errors_over_draws
+from helpers.bootstrap import draw_speakers, equal_errors_over_draws, interval
 from helpers.pairs import all_trials
 
 N_FFT, HOP = 512, 160  # 32 ms every 10 ms, as in speech recognition
@@ -70,12 +70,12 @@ def frame_features(waveform):
     waveform = np.asarray(waveform, dtype=np.float32)
     level = np.sqrt(np.mean(np.square(waveform))) if waveform.size else 0
     if waveform.ndim != 1 or len(waveform) < N_FFT or not level > 0:
-        raise InputError(
-            f"a waveform {waveform.shape} of level {level:.3g}; expected {N_FFT} samples or more of speech"
-        )
+        found = f"a waveform {waveform.shape} of level {level:.3g}"
+        raise InputError(found, expected=f"{N_FFT} samples or more of speech")
     waveform = waveform / level
     spectrum = np.abs(librosa.stft(waveform, n_fft=N_FFT, hop_length=HOP))
     power, rate = spectrum**2, {"sr": SAMPLE_RATE}
+    crossings = librosa.feature.zero_crossing_rate(waveform, frame_length=N_FFT, hop_length=HOP)
     mel = librosa.power_to_db(librosa.feature.melspectrogram(S=power, n_mels=MEL_BANDS, **rate), top_db=None)
     return {
         "MFCC": librosa.feature.mfcc(S=mel, n_mfcc=MFCCS),
@@ -83,9 +83,7 @@ def frame_features(waveform):
         "chroma": librosa.feature.chroma_stft(S=power, tuning=0, **rate),
         "spectral roll-off": librosa.feature.spectral_rolloff(S=spectrum, **rate),
         "spectral flux": spectral_flux(spectrum),
-        "zero-crossing rate": librosa.feature.zero_crossing_rate(
-            waveform, frame_length=N_FFT, hop_length=HOP
-        ),
+        "zero-crossing rate": crossings,
     }
 
 
@@ -141,10 +139,8 @@ def ranking(known, learnt, unknown, labels, speakers, draws=100):
         row = {"values": size}
         for suffix, steps in (("", []), ("_lda", [LinearDiscriminantAnalysis(n_components=dimensions)])):
             compare = make_pipeline(StandardScaler(), *steps).fit(known[name], learnt)
-            rates = errors_over_draws(-pdist(compare.transform(unknown[name])), trials.label, *sides, counts)
-            ends = np.percentile(rates[1:], [2.5, 97.5])
-            row |= dict(
-                zip((f"eer{suffix}", f"low{suffix}", f"high{suffix}"), (rates[0], *ends), strict=True)
-            )
+            scores = -pdist(compare.transform(unknown[name]))
+            found = interval(equal_errors_over_draws(scores, trials.label, *sides, counts))
+            row |= {f"eer{suffix}": found.value, f"low{suffix}": found.low, f"high{suffix}": found.high}
         rows[name] = row
     return pd.DataFrame(rows).T.astype({"values": int}).sort_values("eer")

@@ -1,4 +1,4 @@
-"""Networks that look at a spectrogram as at a picture, and the attention that sums its frames up."""
+"""CNNs over spectrograms (VGG, ResNet) and self-attentive pooling over their frames."""
 
 import keras
 import numpy as np
@@ -74,10 +74,6 @@ class SelfAttentivePooling(layers.Layer):
     def compute_output_shape(self, shape):
         return (shape[0], self.heads * shape[-1])
 
-    def get_config(self):
-        own = {"heads": self.heads, "hidden": self.hidden, "penalty": self.penalty}
-        return super().get_config() | own
-
 
 def _convolve(x, filters, size=3, strides=1, activation="relu"):
     settings = {"padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
@@ -86,43 +82,20 @@ def _convolve(x, filters, size=3, strides=1, activation="relu"):
     return layers.Activation(activation)(x) if activation else x
 
 
-def _add(x, y, strides):
-    """The shortcut around a block: x itself where it fits, else a 1 x 1 convolution of it."""
+def _residual_block(x, filters, strides, bottleneck):
+    """Convolutions and a way around: He et al. (2016), "Deep residual learning", figure 5, left or right.
+
+    The stride of a bottleneck is that of its 3 x 3 convolution, as in later implementations. The way around
+    is x itself where it fits, else a 1 x 1 convolution of it.
+    """
+    if bottleneck:
+        y = _convolve(_convolve(x, filters, 1), filters, 3, strides)
+        y = _convolve(y, 4 * filters, 1, activation=None)
+    else:
+        y = _convolve(_convolve(x, filters, 3, strides), filters, activation=None)
     if strides != (1, 1) or x.shape[-1] != y.shape[-1]:
         x = _convolve(x, y.shape[-1], 1, strides, activation=None)
     return layers.Activation("relu")(layers.Add()([x, y]))
-
-
-def basic_block(x, filters, strides):
-    """Two 3 x 3 convolutions and a way around. He et al. (2016), "Deep residual learning", figure 5, left."""
-    y = _convolve(x, filters, 3, strides)
-    return _add(x, _convolve(y, filters, activation=None), strides)
-
-
-def bottleneck_block(x, filters, strides):
-    """1 x 1, 3 x 3 and 1 x 1 convolutions and a way around: He et al. (2016), figure 5, right.
-
-    The stride is that of the 3 x 3 convolution, as in later implementations.
-    """
-    y = _convolve(_convolve(x, filters, 1), filters, 3, strides)
-    return _add(x, _convolve(y, 4 * filters, 1, activation=None), strides)
-
-
-def _vgg(x, width):
-    for number, block in enumerate(VGG):
-        for times in block:
-            x = _convolve(x, times * width)
-        x = layers.MaxPooling2D((2, 2) if number < 3 else (1, 2), padding="same")(x)
-    return x
-
-
-def _resnet(x, width, stages, block):
-    x = _convolve(x, width, 7, 2)
-    x = layers.MaxPooling2D(3, 2, padding="same")(x)
-    for number, blocks in enumerate(stages):
-        for place in range(blocks):
-            x = block(x, width * 2**number, STRIDES[number] if place == 0 else (1, 1))
-    return x
 
 
 def frame_network(x, network, width):
@@ -144,13 +117,21 @@ def frame_network(x, network, width):
     keras tensor (batch, frames / 8, d)
     """
     if network not in NETWORKS:
-        raise InputError(f"network is {network!r}; expected one of {', '.join(NETWORKS)}")
+        raise InputError(f"is {network!r}", file="network", expected=f"one of {', '.join(NETWORKS)}")
     if width < 1:
-        raise InputError(f"width is {width}; expected at least 1 channel")
+        raise InputError(f"is {width}", file="width", expected="at least 1 channel")
     if network == "vgg":
-        x = _vgg(x, width)
+        for number, block in enumerate(VGG):
+            for times in block:
+                x = _convolve(x, times * width)
+            x = layers.MaxPooling2D((2, 2) if number < 3 else (1, 2), padding="same")(x)
     else:
-        x = _resnet(x, width, RESNETS[network], basic_block if network == "resnet18" else bottleneck_block)
+        x = _convolve(x, width, 7, 2)
+        x = layers.MaxPooling2D(3, 2, padding="same")(x)
+        for number, blocks in enumerate(RESNETS[network]):
+            for place in range(blocks):
+                strides = STRIDES[number] if place == 0 else (1, 1)
+                x = _residual_block(x, width * 2**number, strides, network == "resnet50")
     return layers.Reshape((-1, x.shape[2] * x.shape[3]), name="frames")(x)
 
 
@@ -188,7 +169,7 @@ def cnn_encoder(spectrograms, network="resnet18", pooling="attention", width=8, 
     elif pooling == "average":
         pooling = layers.GlobalAveragePooling1D(name="pooling")
     elif isinstance(pooling, str):
-        raise InputError(f"pooling is {pooling!r}; expected one of {', '.join(POOLINGS)}")
+        raise InputError(f"is {pooling!r}", file="pooling", expected=f"one of {', '.join(POOLINGS)}")
     everything = np.concatenate(spectrograms)
     inputs = keras.Input((None, everything.shape[1]), name="spectrogram")
     x = standardisation(everything)(inputs)

@@ -1,22 +1,23 @@
-"""A Siamese CNN taught by distances: one speaker or word near each other, two at least a margin apart."""
+"""A Siamese CNN trained with the contrastive loss on distances."""
+
+import time
 
 import keras
 import numpy as np
 from keras import layers, ops
 from scipy.spatial.distance import cdist
-from tqdm.auto import tqdm
 
 from helpers import InputError
 from helpers.batches import SpeakerBatches
-from helpers.bootstrap import draw_speakers, errors_over_draws, weights_over_draws
+from helpers.bootstrap import evaluate, trial_scores
+from helpers.checkpoint import adam, fit_epochs, open_checkpoint
 from helpers.losses import same_speaker
-from helpers.metrics import balanced_accuracy, equal_error, roc_auc
-from helpers.models import StatisticsPooling, layer_seed, standardisation
+from helpers.metrics import equal_error
+from helpers.models import StatisticsPooling, embed_by_length, embed_spectrograms, layer_seed
+from helpers.models import registered, standardisation
 from helpers.pairs import all_trials
 
 MARGIN = 1.4  # embeddings at right angles, as unrelated ones nearly are, are the root of 2 apart
-
-registered = keras.saving.register_keras_serializable("siamese_voices")
 
 
 @registered
@@ -31,9 +32,6 @@ class EuclideanDistances(layers.Layer):
     def call(self, embeddings):
         differences = ops.expand_dims(embeddings, 1) - ops.expand_dims(embeddings, 0)
         return ops.sqrt(ops.maximum(ops.sum(ops.square(differences), axis=-1), 1e-12))
-
-    def compute_output_shape(self, shape):
-        return (shape[0], shape[0])
 
 
 def contrastive_cost(distances, same, different, margin):
@@ -98,15 +96,12 @@ class SegmentPooling(StatisticsPooling):
     def compute_output_shape(self, shape):
         return (shape[0], 2 * shape[-1] * self.segments)
 
-    def get_config(self):
-        return super().get_config() | {"segments": self.segments}
 
-
-def cnn_encoder(views, segments=1, channels=64, depth=3, dimensions=48, dropout=0.2):
+def cnn_encoder(views, segments=1):
     """A convolutional network over time, of whatever values a frame has.
 
-    Standardised values, `depth` convolutions over five frames each, with half the frames kept after the
-    first. What each of them finds is pooled over time, all of it projected, and taken to length 1.
+    Standardised values, three convolutions over five frames each, with half the frames kept after the first.
+    What each of them finds is pooled over time, all of it projected, and taken to length 1.
 
     Parameters
     ----------
@@ -114,60 +109,43 @@ def cnn_encoder(views, segments=1, channels=64, depth=3, dimensions=48, dropout=
         Training data: each value is standardised with its mean and variance there.
     segments : int
         Of `SegmentPooling`.
-    channels, depth, dimensions : int
-        Width and number of the convolutions, and width of the embedding.
-    dropout : float
 
     Returns
     -------
     keras.Model
-        `(batch, frames, values)` to embeddings `(batch, dimensions)` of length 1.
+        `(batch, frames, values)` to embeddings `(batch, 48)` of length 1.
     """
     frames = np.concatenate(views)
     inputs = keras.Input((None, frames.shape[-1]), name="frames")
     x = standardisation(frames)(inputs)
     pooled = []
-    for number in range(1, depth + 1):
-        convolve = layers.Conv1D(channels, 5, padding="same", activation="relu", name=f"convolution_{number}")
-        x = convolve(x)
+    for number in (1, 2, 3):
+        name = f"convolution_{number}"
+        x = layers.Conv1D(64, 5, padding="same", activation="relu", name=name)(x)
         if number == 1:
             x = layers.MaxPooling1D(2, padding="same", name="halve")(x)
-        x = layers.Dropout(dropout, seed=layer_seed(), name=f"hide_{number}")(x)
+        x = layers.Dropout(0.2, seed=layer_seed(), name=f"hide_{number}")(x)
         pooled.append(SegmentPooling(segments, name=f"pooling_{number}")(x))
-    x = layers.Dense(dimensions, name="projection")(layers.Concatenate(name="pooled")(pooled))
+    x = layers.Dense(48, name="projection")(layers.Concatenate(name="pooled")(pooled))
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="cnn")
-
-
-# ---- training and use --------------------------------------------------------------------------------------
 
 
 def embed_views(encoder, views):
     """Embeddings (utterances, dimensions) of views of any lengths.
 
-    Views of unlike lengths go through the encoder in groups, cut to a multiple of eight frames: a backend
-    compiles each length anew.
+    Where there is more than one length, views are cut to a multiple of eight frames: a backend compiles each
+    length anew.
     """
     lengths = np.array([len(view) for view in views])
     if len(set(lengths)) > 1:
         lengths = np.maximum(lengths // 8 * 8, np.minimum(lengths, 8))
-    found = np.empty((len(views), encoder.output_shape[-1]), np.float32)
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        found[rows] = encoder.predict(np.stack([views[i][:length] for i in rows]), batch_size=256, verbose=0)
-    return found
+    return embed_by_length(lambda batch: embed_spectrograms(encoder, batch), views, lengths)
 
 
 def embedding_distances(encoder, views):
     """Euclidean distances (utterances, utterances) of the embeddings of views."""
     embeddings = embed_views(encoder, views)
     return cdist(embeddings, embeddings).astype(np.float32)
-
-
-def distance_percentiles(distances, labels):
-    """Tenth, fiftieth and ninetieth percentile of the distances of same pairs, and of different ones."""
-    trials = all_trials(labels)
-    values = distances[trials.left, trials.right]
-    return [np.percentile(values[trials.label == kind], [10, 50, 90]) for kind in (1, 0)]
 
 
 def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, after_epoch=None):
@@ -184,7 +162,6 @@ def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, afte
     loss : keras.losses.Loss, optional
         Of labels (n,) and distances (n, n); `ContrastiveLoss(margin)` by default.
     show_progress : bool
-        Show a progress bar.
     after_epoch : callable (history, encoder), optional
         Called before the first epoch and after each.
 
@@ -193,7 +170,7 @@ def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, afte
     encoder : keras.Model
     history : dict of lists
         `loss` of the training batches; before the first epoch and after each, `same` and `different`: the
-        `distance_percentiles` of distances on the held-out speakers.
+        tenth, fiftieth and ninetieth percentile of those distances of the held-out speakers.
 
     Raises
     ------
@@ -201,32 +178,37 @@ def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, afte
         When the margin is not above 0 and at most 2.
     """
     if not 0 < margin <= 2:
-        raise InputError(f"margin is {margin}; expected a distance above 0 and at most 2")
-    config = config or task.config
+        raise InputError(f"is {margin}", file="margin", expected="a distance above 0 and at most 2")
+    started, config = time.perf_counter(), config or task.config
     keras.utils.set_random_seed(config.seed)
     batches = SpeakerBatches(*task.learn, config)
     encoder = cnn_encoder(task.learn[0], task.segments)
     inputs = keras.Input(encoder.input_shape[1:])
     model = keras.Model(inputs, EuclideanDistances()(encoder(inputs)))
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * batches.steps)
-    model.compile(keras.optimizers.Adam(schedule), loss or ContrastiveLoss(margin))
-    history = {"loss": [], "same": [], "different": []}
+    optimizer = adam(config.learning_rate, config.epochs * batches.steps)
+    model.compile(optimizer, loss or ContrastiveLoss(margin))
 
-    def look():
-        same, different = distance_percentiles(
-            embedding_distances(encoder, task.held_out[0]), task.held_out[1]
-        )
-        history["same"].append(same)
-        history["different"].append(different)
-        if after_epoch:
-            after_epoch(history, encoder)
+    trials = all_trials(task.held_out[1])
 
-    look()
-    for number in tqdm(range(config.epochs), unit="epoch", disable=not show_progress):
-        fitted = model.fit(*batches.epoch(number), batch_size=batches.size, shuffle=False, verbose=0)
-        history["loss"].append(fitted.history["loss"][-1])
-        look()
-    return encoder, history
+    def measure(loss):
+        values = embedding_distances(encoder, task.held_out[0])[trials.left, trials.right]
+        same, different = (np.percentile(values[trials.label == kind], [10, 50, 90]) for kind in (1, 0))
+        return {"loss": loss, "same": same.tolist(), "different": different.tolist()}
+
+    before = measure(None)
+    history = {"loss": [], "same": [before["same"]], "different": [before["different"]]}
+    look = after_epoch and (lambda history: after_epoch(history, encoder))
+    if look:
+        look(history)
+    unseen = np.unique(task.held_out[1], return_inverse=True)[1]
+    parts = [*task.learn[0], *task.held_out[0], task.learn[1], unseen, config, margin]
+    module = None if loss or after_epoch else __name__  # which may be made or looked at elsewhere
+    state = open_checkpoint(model, config.epochs, parts, module, history=history)
+    size, epochs = batches.size, config.epochs
+    fit_epochs(
+        model, state, lambda n: [batches.epoch(n)], size, epochs, started, measure, look, show_progress
+    )
+    return encoder, state.history
 
 
 def word_results(held_out, matrix, words, speakers, draws=200, seed=0):
@@ -245,31 +227,9 @@ def word_results(held_out, matrix, words, speakers, draws=200, seed=0):
     Returns
     -------
     dict
-        `accuracy` (both kinds half each), `eer`, `roc_auc`, the first two with their 95 % interval over
-        speakers; `threshold` as a score, which is minus the distance; `speakers_test`, `trials`.
+        `accuracy` (both kinds half each), `eer`, `roc_auc`, `min_dcf`, each with its 95 % interval over
+        speakers under `..._ci`; `threshold` as a score, which is minus the distance; `speakers_test`,
+        `trials`.
     """
-    theirs = all_trials(held_out[1])
-    _, threshold = equal_error(-held_out[0][theirs.left, theirs.right], theirs.label)
-    trials, index = all_trials(words), np.unique(speakers, return_inverse=True)[1]
-    scores, labels = -matrix[trials.left, trials.right], trials.label
-    counts, sides = draw_speakers(index, draws, seed), (index[trials.left], index[trials.right])
-    shares = [
-        balanced_accuracy(scores, labels, threshold, weights)
-        for weights in weights_over_draws(labels, *sides, counts)
-    ]
-    rates = errors_over_draws(scores, labels, *sides, counts)
-    return {
-        "accuracy": shares[0],
-        "accuracy_ci": np.percentile(shares[1:], [2.5, 97.5]).tolist(),
-        "eer": float(rates[0]),
-        "eer_ci": np.percentile(rates[1:], [2.5, 97.5]).tolist(),
-        "roc_auc": roc_auc(scores, labels),
-        "threshold": float(threshold),
-        "speakers_test": len(counts[0]),
-        "trials": len(labels),
-    }
-
-
-def count_parameters(encoder):
-    """How many numbers an encoder has learnt."""
-    return sum(int(np.prod(weight.shape)) for weight in encoder.trainable_weights)
+    _, threshold = equal_error(*trial_scores(-held_out[0], held_out[1]))
+    return evaluate(-matrix, speakers, threshold, draws, seed, words)

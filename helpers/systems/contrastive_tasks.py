@@ -1,4 +1,4 @@
-"""What a contrastive network learns from: same speaker or same word, as views of recordings and labels."""
+"""What a contrastive network learns from: same speaker or same word, as features and labels."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -15,7 +15,7 @@ MEL = Spectrogram(n_fft=512, hop_length=256, mel_bands=64)  # 32 ms every 16 ms
 MFCCS = 24
 WORD_FRAMES = 48  # that every word is stretched or squeezed to
 
-# Voices from stretches of utterances. Words whole, from as many mouths as there are.
+# Speakers are learnt from stretches of utterances; words from whole ones, by as many speakers as there are.
 SPEAKER_CONFIG = TrainingConfig(epochs=12, batch_speakers=25, batch_utterances=4, learning_rate=3e-3)
 WORD_CONFIG = TrainingConfig(
     epochs=12, batch_speakers=20, batch_utterances=5, learning_rate=3e-3, crop=1.0, speeds=(0.9, 1.1)
@@ -45,24 +45,18 @@ def compute_views(waveforms, feature="mel", frames=None):
         For another feature, and as `features.Spectrogram`.
     """
     if feature not in ("mel", "mfcc"):
-        raise InputError(f"feature is {feature!r}; expected 'mel' or 'mfcc'")
-    if len(set(map(len, waveforms))) == 1:
-        views = list(MEL(np.stack(waveforms)))
-    else:
-        views = [MEL(waveform)[0] for waveform in waveforms]
+        raise InputError(f"is {feature!r}", file="feature", expected="'mel' or 'mfcc'")
+    views = [MEL(waveform)[0] for waveform in waveforms]
     if frames:
-        stretched = (_stretched(view, frames) for view in views)
-        views = [view - view.mean(axis=0) for view in stretched]
+        for number, view in enumerate(views):
+            at = np.linspace(0, len(view) - 1, frames)
+            before = np.minimum(at.astype(int), len(view) - 2)
+            part = (at - before)[:, None].astype(np.float32)
+            stretched = view[before] * (1 - part) + view[before + 1] * part
+            views[number] = stretched - stretched.mean(axis=0)
     if feature == "mfcc":
         views = [dct(view, axis=1, norm="ortho")[:, :MFCCS] for view in views]
     return views
-
-
-def _stretched(view, frames):
-    at = np.linspace(0, len(view) - 1, frames)
-    before = np.minimum(at.astype(int), len(view) - 2)
-    part = (at - before)[:, None].astype(np.float32)
-    return view[before] * (1 - part) + view[before + 1] * part
 
 
 class Task(NamedTuple):
@@ -82,7 +76,7 @@ class Task(NamedTuple):
 
 
 def speaker_task(train, test, feature="mel", seed=0):
-    """Same speaker? Copies at other speeds count as other speakers.
+    """Same speaker? A `Task`, in which copies at other speeds count as other speakers.
 
     Parameters
     ----------
@@ -91,70 +85,48 @@ def speaker_task(train, test, feature="mel", seed=0):
     feature : {"mel", "mfcc"}
     seed : int
         Draws the fifth of the training speakers that is held out.
-
-    Returns
-    -------
-    Task
     """
-    apart = hold_out_speakers(train.labels, _fifth(train.labels), seed)
-    config = _config(SPEAKER_CONFIG, feature, seed)
-    known, unknown = train.select(~apart), train.select(apart)
-    waveforms, labels = [], []
-    for i, speed in enumerate((1, *config.speeds)):
-        waveforms += [_at(speed, waveform) for waveform in known.waveforms]
-        labels.append(known.labels + i * (train.labels.max() + 1))
-    learn = compute_views(waveforms, feature), np.unique(np.concatenate(labels), return_inverse=True)[1]
-    rest = [(compute_views(each.waveforms, feature), each.labels) for each in (unknown, test)]
-    return Task("speaker", learn, *rest, (unknown.labels, test.labels), _fitting(config, learn[1]), 1)
+    return _task(train, test, SPEAKER_CONFIG, lambda recordings: recordings.labels, feature, seed)
 
 
 def word_task(train, test, feature="mel", seed=0):
-    """Same word? Copies at other speeds are the same word, from another mouth.
+    """Same word? A `Task` as `speaker_task`, but copies at other speeds are the same word, of another voice.
 
-    Parameters
-    ----------
-    train, test : corpora.Recordings
-        Labels are words; where the table has no column `speaker`, every recording counts as one's own.
-    feature : {"mel", "mfcc"}
-    seed : int
-        Draws the fifth of the training speakers that is held out.
-
-    Returns
-    -------
-    Task
+    Labels are words; where the table has no column `speaker`, every recording counts as one's own.
     """
-    apart = hold_out_speakers(speaker_ids(train), _fifth(speaker_ids(train)), seed)
-    config = _config(WORD_CONFIG, feature, seed)
+    return _task(train, test, WORD_CONFIG, speaker_ids, feature, seed, WORD_FRAMES)
+
+
+def _task(train, test, config, speakers_of, feature, seed, word_frames=None):
+    """A task of speakers, or of words where there is a number of frames that every word is stretched to."""
+    speakers = speakers_of(train)
+    apart = hold_out_speakers(speakers, max(2, round(len(np.unique(speakers)) / 5)), seed)
     known, unknown = train.select(~apart), train.select(apart)
-    waveforms = [_at(speed, each) for speed in (1, *config.speeds) for each in known.waveforms]
-    labels = np.unique(np.tile(known.labels, 1 + len(config.speeds)), return_inverse=True)[1]
-    learn = compute_views(waveforms, feature, WORD_FRAMES), labels
-    rest = [(compute_views(each.waveforms, feature, WORD_FRAMES), each.labels) for each in (unknown, test)]
-    speakers = speaker_ids(unknown), speaker_ids(test)
-    return Task("word", learn, *rest, speakers, _fitting(config, labels), 4)
+    speeds = (1, *config.speeds)
+    waveforms = [at_speed(each, speed) for speed in speeds for each in known.waveforms]
+    labels = np.tile(np.unique(known.labels, return_inverse=True)[1], len(speeds))
+    if not word_frames:  # a copy at another speed is another speaker
+        labels += np.repeat(np.arange(len(speeds)), len(known.labels)) * (labels.max() + 1)
+    rest = [(compute_views(each.waveforms, feature, word_frames), each.labels) for each in (unknown, test)]
+    counts = np.bincount(labels)  # where there are fewer labels or utterances, batches are smaller
+    config = replace(
+        config,
+        seed=seed,
+        widest_mask=config.widest_mask if feature == "mel" else 0.0,  # MFCCs side by side do not say the same
+        batch_speakers=min(config.batch_speakers, len(counts)),
+        batch_utterances=int(min(config.batch_utterances, counts.min())),
+    )
+    return Task(
+        "word" if word_frames else "speaker",
+        (compute_views(waveforms, feature, word_frames), labels),
+        *rest,
+        (speakers_of(unknown), speakers_of(test)),
+        config,
+        4 if word_frames else 1,
+    )
 
 
 def speaker_ids(recordings):
     """Who spoke each recording (recordings,): the table's column `speaker`; without it, each its own."""
     table = recordings.table
     return table["speaker"].to_numpy(dtype=str) if "speaker" in table else np.arange(len(table))
-
-
-def _config(config, feature, seed):
-    """With a seed; neighbouring bands are masked, but coefficients have no neighbours that say the same."""
-    return replace(config, seed=seed, widest_mask=config.widest_mask if feature == "mel" else 0.0)
-
-
-def _fifth(labels):
-    return max(2, round(len(np.unique(labels)) / 5))
-
-
-def _at(speed, waveform):
-    return waveform if speed == 1 else at_speed(waveform[None], speed)[0]
-
-
-def _fitting(config, labels):
-    """The recipe, with smaller batches where there are fewer labels or utterances."""
-    counts = np.bincount(labels)
-    p, k = min(config.batch_speakers, len(counts)), min(config.batch_utterances, counts.min())
-    return replace(config, batch_speakers=p, batch_utterances=int(k))

@@ -8,15 +8,16 @@ import time
 import keras
 import numpy as np
 from keras import layers, ops
-from tqdm.auto import tqdm
 
 from helpers import InputError
 from helpers.augmentation import at_speed
 from helpers.batches import SpeakerBatches
-from helpers.models import ScaledCosine, standardisation
+from helpers.checkpoint import adam, fit_epochs, open_checkpoint
+from helpers.models import ScaledCosine, count_parameters, registered, standardisation, unit_length
+from helpers.models import repeat_to_length, window_means
 
 
-@keras.saving.register_keras_serializable("siamese_voices")
+@registered
 class ProjectedLSTMCell(layers.Layer):
     """An LSTM cell whose output is projected to fewer numbers, which are what recurs.
 
@@ -40,9 +41,7 @@ class ProjectedLSTMCell(layers.Layer):
         self.recurrent = self.add_weight((self.projection, gates), name="recurrent", initializer="orthogonal")
         self.bias = self.add_weight((gates,), name="bias", initializer="zeros")
         self.project = self.add_weight((self.units, self.projection), name="project")
-        start = np.zeros(gates, dtype="float32")
-        start[self.units : 2 * self.units] = 1
-        self.bias.assign(start)
+        self.bias.assign(np.repeat([0.0, 1.0, 0.0, 0.0], self.units))
 
     def call(self, inputs, states):
         output, memory = states
@@ -52,14 +51,11 @@ class ProjectedLSTMCell(layers.Layer):
         output = ops.matmul(ops.sigmoid(leave) * ops.tanh(memory), self.project)
         return output, [output, memory]
 
-    def get_config(self):
-        return super().get_config() | {"units": self.units, "projection": self.projection}
 
+def lstm_encoder(spectrograms):
+    """Three layers of projected LSTMs; the last frame's output, to length 1, is the embedding.
 
-def lstm_encoder(spectrograms, units=128, projection=64, depth=3):
-    """Layers of projected LSTMs; the last frame's output, to length 1, is the voice.
-
-    With 40 mel bands and the defaults it has 210,432 trainable weights: 61,952 in the first layer and 74,240
+    With 40 mel bands it has 210,432 trainable weights: 61,952 in the first layer and 74,240
     in each of the others; 210,434 with the similarity's w and b (`models.ScaledCosine`). Wan et al. (2018),
     "Generalized end-to-end loss for speaker verification", section 3.
 
@@ -67,41 +63,26 @@ def lstm_encoder(spectrograms, units=128, projection=64, depth=3):
     ----------
     spectrograms : float array (utterances, frames, bands)
         Training data: each band is standardised with its mean and variance there.
-    units, projection, depth : int
 
     Returns
     -------
     keras.Model
-        `(batch, frames, bands)` to embeddings `(batch, projection)` of length 1.
+        `(batch, frames, bands)` to embeddings `(batch, 64)` of length 1.
     """
     inputs = keras.Input((None, spectrograms.shape[-1]), name="mel_spectrogram")
     x = standardisation(spectrograms)(inputs)
-    for number in range(1, depth + 1):
-        cell = ProjectedLSTMCell(units, projection)
-        x = layers.RNN(cell, return_sequences=number < depth, name=f"lstm_{number}")(x)
+    for number in (1, 2, 3):
+        x = layers.RNN(ProjectedLSTMCell(128, 64), return_sequences=number < 3, name=f"lstm_{number}")(x)
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="ge2e")
 
 
 def log_mels(waveforms, spectrogram, speed=1.0):
-    """Spectrograms of waveforms of any length, played at another speed if asked for: `mels`.
-
-    Parameters
-    ----------
-    waveforms : list of float arrays (samples,)
-    spectrogram : features.Spectrogram
-    speed : float
-        As for `augmentation.at_speed`.
-    """
-    return [spectrogram(at_speed(wave[None], speed) if speed != 1 else wave[None])[0] for wave in waveforms]
-
-
-def repeat_to_length(mel, frames):
-    """A spectrogram (n, bands) that is too short, repeated to so many frames; a longer one as it is."""
-    return np.resize(mel, (frames, mel.shape[1])) if len(mel) < frames else mel
+    """Spectrograms of waveforms (samples,) of any length, played at another speed if asked for: `mels`."""
+    return [spectrogram(at_speed(wave, speed))[0] for wave in waveforms]
 
 
 def embed_windows(encoder, mels, frames):
-    """Voices `(recordings, dimensions)` of length 1: the mean over sliding windows that overlap by half.
+    """Embeddings `(recordings, dimensions)` of length 1: the mean over sliding windows that overlap by half.
 
     Wan et al. (2018), section 2.2: each window's embedding has length 1, and so has their mean in the end.
 
@@ -112,19 +93,16 @@ def embed_windows(encoder, mels, frames):
     frames : int
         In a window; a shorter recording is repeated to fill one.
     """
-    windows, counts = [], []
+    windows = []
     for mel in mels:
         mel = repeat_to_length(mel, frames)
         starts = np.unique(np.append(np.arange(0, len(mel) - frames, max(1, frames // 2)), len(mel) - frames))
-        windows += [mel[start : start + frames] for start in starts]
-        counts.append(len(starts))
-    embeddings = encoder.predict(np.stack(windows), batch_size=256, verbose=0)
-    sums = np.add.reduceat(embeddings, np.cumsum([0, *counts[:-1]]))
-    return sums / np.linalg.norm(sums, axis=1, keepdims=True)
+        windows.append(np.stack([mel[start : start + frames] for start in starts]))
+    return unit_length(window_means(encoder, windows, 256)[0])
 
 
 def training_model(encoder, config, contrast=False):
-    """A batch of P x K spectrograms to its similarity matrix `(P K, P)`, compiled with the paper's loss.
+    """A model of batches of P x K spectrograms to their similarity matrix `(P K, P)`, and the paper's loss.
 
     Parameters
     ----------
@@ -134,8 +112,7 @@ def training_model(encoder, config, contrast=False):
         Contrast loss in place of softmax loss.
     """
     cosines = CentroidCosines(config.batch_utterances)(encoder.output)
-    similarity = ScaledCosine(name="similarity")(cosines)
-    model = keras.Model(encoder.input, similarity)
+    model = keras.Model(encoder.input, ScaledCosine(name="similarity")(cosines))
     return model, GE2ELoss(config.batch_utterances, contrast)
 
 
@@ -151,13 +128,13 @@ def optimiser(kind, rate, steps):
         At the start.
     steps : int
     """
-    schedules = keras.optimizers.schedules
     if kind == "sgd":
-        halving = schedules.ExponentialDecay(rate, max(1, steps // 4), 0.5, staircase=True)
+        steps = max(1, steps // 4)
+        halving = keras.optimizers.schedules.ExponentialDecay(rate, steps, 0.5, staircase=True)
         return keras.optimizers.SGD(halving, global_clipnorm=3.0)
     if kind == "adam":
-        return keras.optimizers.Adam(schedules.CosineDecay(rate, steps), global_clipnorm=3.0)
-    raise InputError(f"optimiser is {kind!r}; expected 'sgd' or 'adam'")
+        return adam(rate, steps, global_clipnorm=3.0)
+    raise InputError(f"is {kind!r}", file="optimiser", expected="'sgd' or 'adam'")
 
 
 def train(mels, speakers, config, frames, contrast=False, kind="adam", start=None, show_progress=False):
@@ -177,7 +154,6 @@ def train(mels, speakers, config, frames, contrast=False, kind="adam", start=Non
     start : keras.Model, optional
         A trained encoder to begin with, which stays as it is; a new one by default.
     show_progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -199,15 +175,13 @@ def train(mels, speakers, config, frames, contrast=False, kind="adam", start=Non
         encoder.set_weights(start.get_weights())
     model, loss = training_model(encoder, config, contrast)
     model.compile(optimiser(kind, config.learning_rate, config.epochs * batches.steps), loss)
-    history = []
-    for number in tqdm(range(config.epochs), unit="epoch", disable=not show_progress):
-        crops, labels = batches.epoch(number)
-        fitted = model.fit(crops, labels, batch_size=batches.size, shuffle=False, verbose=0)
-        history.append(fitted.history["loss"][0])
+    parts = [*mels, speakers, config, frames] + (start.get_weights() if start else [])
+    state = open_checkpoint(model, config.epochs, parts, __name__, history={"loss": []})
+    size, epochs = batches.size, config.epochs
+    fit_epochs(model, state, lambda n: [batches.epoch(n)], size, epochs, started, bar=show_progress)
     w, b = (float(ops.convert_to_numpy(weight)) for weight in model.get_layer("similarity").weights)
-    parameters = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    seconds = time.perf_counter() - started
-    return encoder, {"loss": history, "w": w, "b": b, "parameters": parameters, "train_seconds": seconds}
+    facts = {"w": w, "b": b, "parameters": count_parameters(model), "train_seconds": state.seconds}
+    return encoder, state.history | facts
 
 
 class CentroidCosines(layers.Layer):
@@ -229,9 +203,6 @@ class CentroidCosines(layers.Layer):
         cosine = ops.matmul(embeddings, ops.transpose(ops.normalize(total, axis=-1)))
         left_out = ops.sum(embeddings * ops.normalize(others, axis=-1), axis=-1, keepdims=True)
         return own * left_out + (1 - own) * cosine
-
-    def get_config(self):
-        return super().get_config() | {"utterances": self.utterances}
 
     def compute_output_shape(self, shape):
         return (shape[0], None)

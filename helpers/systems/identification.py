@@ -1,21 +1,22 @@
-"""Who of the known speakers is it? Training to identify, scoring over windows, and what that is worth."""
+"""Closed-set identification: training with a softmax or margin head, scoring over windows."""
 
+import math
 import time
-import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers, ops
-from tqdm.auto import tqdm
+from sklearn.metrics import confusion_matrix
 
-from helpers import InputError, first_line
-from helpers.augmentation import at_speed, mask_bins
+from helpers import InputError
+from helpers.augmentation import at_speed, random_crops
+from helpers.checkpoint import adam, fit_epochs, load_saved, open_checkpoint
 from helpers.features import Spectrogram
-from helpers.files import atomic_write
-from helpers.models import registered
+from helpers.models import count_parameters, registered, unit_length, window_means
 from helpers.systems.cnn import cnn_encoder
+from helpers.verifier import SavedSystem
 
 FILTER_BANKS = Spectrogram(n_fft=512, hop_length=256, mel_bands=40)  # 32 ms every 16 ms
 HEADS = ("softmax", "margin")
@@ -60,9 +61,9 @@ class IdentificationConfig:
 
     def __post_init__(self):
         if self.head not in HEADS:
-            raise InputError(f"head is {self.head!r}; expected one of {', '.join(HEADS)}")
+            raise InputError(f"is {self.head!r}", file="head", expected=f"one of {', '.join(HEADS)}")
         if self.epochs < 1:
-            raise InputError(f"epochs is {self.epochs}; expected at least 1")
+            raise InputError(f"is {self.epochs}", file="epochs", expected="at least 1")
 
 
 def split_utterances(speakers, kept, seed=0):
@@ -84,25 +85,12 @@ def split_utterances(speakers, kept, seed=0):
     """
     names, counts = np.unique(speakers, return_counts=True)
     if not 1 <= kept < counts.min():
-        raise InputError(
-            f"{kept} utterances of each speaker to learn from, and a speaker has {counts.min()}; expected at "
-            "least one to learn from and one more to be tested with"
-        )
+        found = f"{kept} utterances of each speaker to learn from, and a speaker has {counts.min()}"
+        raise InputError(found, expected="at least one to learn from and one more to be tested with")
     rng, mask = np.random.default_rng(seed), np.zeros(len(speakers), dtype=bool)
     for name in names:
         mask[rng.choice(np.flatnonzero(speakers == name), kept, replace=False)] = True
     return mask
-
-
-def window_frames(spectrograms, seconds, spectrogram):
-    """Frames of a window of `seconds`, at most 0.8 of the median spectrogram."""
-    most = 0.8 * np.median([len(each) for each in spectrograms])
-    return max(8, int(min(seconds * spectrogram.sample_rate / spectrogram.hop_length, most)))
-
-
-def repeat_to_length(spectrogram, frames):
-    """A spectrogram (frames, bins) that is too short is repeated: silence put there would be heard."""
-    return np.tile(spectrogram, (-(-frames // len(spectrogram)), 1))
 
 
 def sliding_windows(spectrogram, frames):
@@ -110,21 +98,10 @@ def sliding_windows(spectrogram, frames):
 
     A spectrogram (its frames, bins) that is shorter than a window is repeated.
     """
-    spectrogram = repeat_to_length(spectrogram, frames)
+    spectrogram = np.tile(spectrogram, (math.ceil(frames / len(spectrogram)), 1))
     count = 1 + int(np.ceil(2 * (len(spectrogram) - frames) / frames))
     starts = np.linspace(0, len(spectrogram) - frames, count).round().astype(int)
     return np.stack([spectrogram[start : start + frames] for start in starts])
-
-
-def random_windows(spectrograms, frames, widest_mask, rng):
-    """A window at random of each spectrogram, with a band of its bins masked: (n, frames, bins)."""
-    crops = np.empty((len(spectrograms), frames, spectrograms[0].shape[1]), np.float32)
-    for crop, whole in zip(crops, spectrograms, strict=True):
-        whole = repeat_to_length(whole, frames)
-        start = rng.integers(len(whole) - frames + 1)
-        crop[:] = whole[start : start + frames]
-        mask_bins(crop, widest_mask, rng)
-    return crops
 
 
 def top_k(logits, speakers, k=1):
@@ -140,13 +117,11 @@ def top_k(logits, speakers, k=1):
 
 def confusions(logits, speakers):
     """How often each speaker (row) was taken for each (column): int array (classes, classes)."""
-    counts = np.zeros((logits.shape[1], logits.shape[1]), dtype=int)
-    np.add.at(counts, (speakers, logits.argmax(axis=1)), 1)
-    return counts
+    return confusion_matrix(speakers, logits.argmax(axis=1), labels=range(logits.shape[1]))
 
 
 @registered
-class Identifier(keras.Model):
+class Identifier(SavedSystem):
     """A network that names speakers, with everything that its use needs, saved in one file.
 
     Parameters
@@ -163,6 +138,8 @@ class Identifier(keras.Model):
         How it was trained, as JSON values.
     """
 
+    PARTS, SETTINGS = ("network",), ("frames", "names", "facts")
+
     def __init__(self, network, spectrogram, frames, names, facts=None, **kwargs):
         super().__init__(**kwargs)
         self.network, self.spectrogram, self.frames = network, spectrogram, int(frames)
@@ -173,11 +150,7 @@ class Identifier(keras.Model):
         return self.network(spectrograms)
 
     def predict_utterances(self, waveforms):
-        """Embeddings and logits of utterances: the means over the windows of each.
-
-        Parameters
-        ----------
-        waveforms : list of float arrays (samples,)
+        """Embeddings and logits of waveforms (samples,): the means over the windows of each.
 
         Returns
         -------
@@ -187,59 +160,23 @@ class Identifier(keras.Model):
             For the softmax head, the mean over windows is a product of probabilities; for the margin, a mean
             cosine.
         """
-        parts = [sliding_windows(self.spectrogram(waveform)[0], self.frames) for waveform in waveforms]
-        embeddings, logits = self.network.predict(np.concatenate(parts), batch_size=64, verbose=0)
-        starts = np.cumsum([0, *map(len, parts[:-1])])
-        counts = np.array([[len(part)] for part in parts])
-        embeddings, logits = (np.add.reduceat(values, starts) / counts for values in (embeddings, logits))
-        return embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True), logits[:, : len(self.names)]
+        windows = [sliding_windows(self.spectrogram(waveform)[0], self.frames) for waveform in waveforms]
+        embeddings, logits = window_means(self.network, windows, 64)
+        return unit_length(embeddings), logits[:, : len(self.names)]
 
     def attention(self, spectrogram):
         """Where the network looks in a spectrogram (its frames, bins): weights (frames / 8, heads)."""
         inside = keras.Model(self.network.input, self.network.get_layer("frames").output)
         frames = inside.predict(spectrogram[None], verbose=0)
-        weights = self.network.get_layer("pooling").attention(keras.ops.convert_to_tensor(frames))
-        return keras.ops.convert_to_numpy(weights)[0]
-
-    def get_config(self):
-        return {
-            "name": self.name,
-            "network": keras.saving.serialize_keras_object(self.network),
-            "spectrogram": self.spectrogram.to_dict(),
-            "frames": self.frames,
-            "names": self.names,
-            "facts": self.facts,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        config["network"] = keras.saving.deserialize_keras_object(config["network"])
-        config["spectrogram"] = Spectrogram.from_dict(config["spectrogram"])
-        return cls(**config)
-
-
-def save_identifier(identifier, path):
-    """Save an identifier whole or not at all; InputError when it cannot be written."""
-    with atomic_write(path) as temporary:
-        identifier.save(temporary)
+        weights = self.network.get_layer("pooling").attention(ops.convert_to_tensor(frames))
+        return ops.convert_to_numpy(weights)[0]
 
 
 def load_identifier(path):
-    """Load what `save_identifier` wrote; InputError when it is missing, damaged or something else."""
-    path = Path(path)
-    again = "; notebook 08 makes it: python -m helpers.batch --notebooks 08 --out OUT"
-    if not path.is_file():
-        raise InputError(f"{path.name} does not exist{again}")
-    try:
-        identifier = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # damaged archives surface as any kind of exception
-        whole = zipfile.is_zipfile(path)
-        reason = first_line(type(error).__name__, error)[:120] if whole else "not a whole .keras file"
-        raise InputError(f"{path.name} cannot be read as a saved model ({reason}){again}") from error
-    if not isinstance(identifier, Identifier):
-        raise InputError(f"{path.name} holds a {type(identifier).__name__}; expected an Identifier{again}")
-    return identifier
+    """Load what `save_system` wrote; InputError when it is missing, damaged or something else."""
+    again = "notebook 08 makes it: python -m helpers.batch --notebooks 08 --out OUT"
+    missing = f"{Path(path).name} does not exist; {again}"
+    return load_saved(path, Identifier, f"an Identifier; {again}", missing, again)
 
 
 def add_head(encoder, head, classes):
@@ -263,58 +200,59 @@ def train_identifier(
     waveforms : list of float arrays (samples,)
     speakers : int array (utterances,)
         Any numbers; the identifier keeps them as the names of its speakers.
-    config : Plan
+    config : IdentificationConfig
     spectrogram : features.Spectrogram
     pooling : keras.layers.Layer, optional
-        Called "pooling"; in place of the plan's.
+        Called "pooling"; in place of the config's.
     show_progress : bool
-        Show a progress bar.
     after_epoch : callable (losses), optional
         Called after each epoch, to draw them for one.
 
     Returns
     -------
     identifier : Identifier
-        Its `facts` hold the plan, the seconds, the number of weights and of speakers.
+        Its `facts` hold the config, the seconds, the number of weights and of speakers.
     losses : list of float
         The mean loss of each epoch, the attention's penalty included.
     """
     started = time.perf_counter()
     keras.utils.set_random_seed(config.seed)
     names, numbers = np.unique(speakers, return_inverse=True)
-    copies = [waveforms] + [[at_speed(w[None], speed)[0] for w in waveforms] for speed in config.speeds]
-    spectrograms = [spectrogram(waveform)[0] for copy in copies for waveform in copy]
-    labels = np.concatenate([numbers + i * len(names) for i in range(len(copies))])
-    frames = window_frames(spectrograms[: len(numbers)], config.window, spectrogram)
+    speeds = (1, *config.speeds)
+    spectrograms = [spectrogram(at_speed(each, speed))[0] for speed in speeds for each in waveforms]
+    labels = np.concatenate([numbers + i * len(names) for i in range(len(speeds))])
+    originals = spectrograms[: len(numbers)]
+    most = 0.8 * np.median([len(each) for each in originals])
+    frames = max(8, int(min(config.window * spectrogram.sample_rate / spectrogram.hop_length, most)))
 
-    encoder = cnn_encoder(
-        spectrograms[: len(numbers)], config.network, pooling or config.pooling, config.width
-    )
-    network, loss = add_head(encoder, config.head, len(names) * len(copies))
+    encoder = cnn_encoder(originals, config.network, pooling or config.pooling, config.width)
+    network, loss = add_head(encoder, config.head, len(names) * len(speeds))
     model = keras.Model(network.input, network.outputs[1])
-    steps = config.epochs * -(-len(labels) // config.batch)
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
+    steps = config.epochs * math.ceil(len(labels) / config.batch)
     needed = keras.backend.backend() == "jax"  # elsewhere, compiling costs more than it saves
-    model.compile(keras.optimizers.Adam(schedule), loss, jit_compile=needed)
+    model.compile(adam(config.learning_rate, steps), loss, jit_compile=needed)
+    rng = np.random.default_rng(config.seed)
 
-    rng, losses = np.random.default_rng(config.seed), []
-    for _ in tqdm(range(config.epochs), unit="epoch", disable=not show_progress):
+    def draw(number):
         order = rng.permutation(len(labels))
-        crops = random_windows([spectrograms[i] for i in order], frames, config.widest_mask, rng)
-        fitted = model.fit(crops, labels[order], batch_size=config.batch, shuffle=False, verbose=0)
-        losses.append(fitted.history["loss"][0])
-        if after_epoch:
-            after_epoch(losses)
+        crops = random_crops([spectrograms[i] for i in order], frames, config.widest_mask, rng)
+        return [(crops, labels[order])]
+
+    parts = [*waveforms, labels, config, spectrogram]
+    module = None if pooling or after_epoch else __name__  # which may be made or looked at elsewhere
+    state = open_checkpoint(model, config.epochs, parts, module, history={"loss": []})
+    look = after_epoch and (lambda history: after_epoch(history["loss"]))
+    fit_epochs(model, state, draw, config.batch, config.epochs, started, None, look, show_progress)
     facts = {
         "plan": asdict(config),
-        "train_seconds": time.perf_counter() - started,
-        "parameters": sum(int(np.prod(weight.shape)) for weight in network.trainable_weights),
+        "train_seconds": state.seconds,
+        "parameters": count_parameters(network),
         "speakers_train": len(names),
     }
-    return Identifier(network, spectrogram, frames, names.tolist(), facts), losses
+    return Identifier(network, spectrogram, frames, names.tolist(), facts), state.history["loss"]
 
 
-@keras.saving.register_keras_serializable("siamese_voices")
+@registered
 class ClassCosines(layers.Layer):
     """Cosines of embeddings `(n, d)` with one learnt direction for each training speaker: `(n, classes)`."""
 
@@ -327,12 +265,6 @@ class ClassCosines(layers.Layer):
 
     def call(self, embeddings):
         return ops.matmul(embeddings, ops.normalize(self.directions, axis=0))
-
-    def get_config(self):
-        return super().get_config() | {"classes": self.classes}
-
-    def compute_output_shape(self, shape):
-        return (shape[0], self.classes)
 
 
 class AdditiveMarginLoss(keras.losses.Loss):

@@ -1,7 +1,7 @@
-"""The floor: what can be had without a network. Statistics of MFCCs, linear discriminant analysis, cosine.
+"""The baseline without a network: statistics of MFCCs, linear discriminant analysis, cosine.
 
-`python -m helpers.research.baselines mfcc_lda --data DIR --out DIR` fits it, which takes
-seconds, and writes a row.
+`python -m helpers.research.baselines mfcc_lda --data DIR --out DIR` fits it, which takes seconds, and writes
+a row.
 """
 
 import librosa
@@ -12,7 +12,8 @@ from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers import SAMPLE_RATE, InputError, features, metrics, pairs
+from helpers import SAMPLE_RATE, InputError, features, metrics
+from helpers.bootstrap import trial_scores
 from helpers.calibration import calibrate
 
 # 32 ms every 10 ms, as in speech recognition
@@ -86,12 +87,11 @@ class MfccLda:
         values, speakers = mfcc_statistics(corpus.waveforms), np.asarray(corpus.speakers)
         count = len(np.unique(speakers))
         if count < 4:
-            raise InputError(f"{count} speakers; expected at least 4, for the threshold")
+            raise InputError(f"{count} speakers", expected="at least 4, for the threshold")
         folds, parts = GroupKFold(min(FOLDS, count // 2), shuffle=True, random_state=seed), []
         for known, unknown in folds.split(values, groups=speakers):
             projected = discriminants(values[known], speakers[known]).transform(values[unknown])
-            trials = pairs.all_trials(speakers[unknown])
-            parts.append((metrics.cosine_scores(projected)[trials.left, trials.right], trials.label))
+            parts.append(trial_scores(metrics.cosine_scores(projected), speakers[unknown]))
         held_out = tuple(map(np.concatenate, zip(*parts, strict=True)))  # scores and labels
         self.threshold, self.calibration = metrics.equal_error(*held_out)[1], calibrate(*held_out)
         self.projection = discriminants(values, speakers)

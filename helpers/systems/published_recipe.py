@@ -1,4 +1,4 @@
-"""The published recipe as an exhibit: a Siamese GRU with its flaws left in, to measure others against.
+"""The published recipe, its flaws left in, to measure others against: a Siamese GRU.
 
 It follows the notebooks that the course's files became known with. Each flaw is named where it stands, and
 is not to be copied. `python -m helpers.research.baselines published_recipe --data DIR --out DIR --seed N`
@@ -83,8 +83,3 @@ def logit_matrix(model, waveforms):
         sides.append(encoded / np.linalg.norm(encoded, axis=1, keepdims=True))
     weight, bias = (value.item() for value in model.get_layer("decision").get_weights())
     return weight * (sides[0] @ sides[1].T) + bias
-
-
-def score_matrix(model, waveforms):
-    """Probability of one speaker for each ordered pair: the sigmoid of `logit_matrix`."""
-    return 1 / (1 + np.exp(-logit_matrix(model, waveforms)))

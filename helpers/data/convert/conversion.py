@@ -17,32 +17,28 @@ nothing has changed it does nothing; with other settings, or another corpus, it 
 only by a whole result.
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import pickle
 import shutil
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from helpers import PROJECT, SAMPLE_RATE, InputError, describe_value
+from helpers import SAMPLE_RATE, InputError, describe_value
 from helpers.data.convert.layouts import list_corpus
-from helpers.data.convert.sampling import SPEEDS, ConversionSettings, CorpusConversion
+from helpers.data.convert.sampling import ConversionSettings, CorpusConversion
 from helpers.data.convert.workers import Journal, worker_pool
 from helpers.features import Spectrogram, features_name
-from helpers.files import atomic_folder
-from helpers.notebook import is_interactive
+from helpers.files import atomic_folder, digest, file_digest, hold_folder, is_made
 
 VERSION = 2  # raise it with any change of what is written: earlier conversions are made anew
 LARGEST_PICKLE = 2**30  # bytes
 
 
-def convert(folder, out, settings=None, layout="", name="", workers=0, show_progress=None):
+def convert(folder, out, settings=None, layout="", name="", workers=0):
     """Convert a corpus; see the top of this file.
 
     Parameters
@@ -51,15 +47,13 @@ def convert(folder, out, settings=None, layout="", name="", workers=0, show_prog
         As for `layouts.list_corpus`.
     out : path
         New, empty, or an earlier conversion.
-    settings : Settings, optional
+    settings : sampling.ConversionSettings, optional
     layout : str, optional
         As for `layouts.list_corpus`.
     name : str, optional
         What results are labelled with; by default the corpus's folder.
     workers : int
         Processes; 0: as many as there are processors.
-    show_progress : bool, optional
-        Show progress bars; by default when stderr is a terminal.
 
     Returns
     -------
@@ -76,52 +70,31 @@ def convert(folder, out, settings=None, layout="", name="", workers=0, show_prog
     listing = list_corpus(folder, layout, settings.microphone)
     facts = {"name": name or listing.name, "synthesised": False, "layout": listing.layout}
     facts |= {"settings": asdict(settings), "version": VERSION}
-    facts["conversion"] = hashlib.sha256(json.dumps([facts, listing.digest]).encode()).hexdigest()[:16]
-    if _is_finished(out, facts["conversion"]):
+    facts["conversion"] = digest([json.dumps([facts, listing.digest]).encode()])[:16]
+    same, expected = {"conversion": facts["conversion"]}, "a new or empty folder, or an earlier conversion"
+    if is_made(out, same, lambda said: {"conversion", "bytes"} <= said.keys(), expected):
         return out
     work = out.with_name(f".{out.name}.part")
+    busy = f"{describe_value(work)} is being written by another conversion; expected one at a time"
     try:
-        with _held(work):
+        with hold_folder(work, busy):
             journal = Journal(work / "journal.jsonl", facts["conversion"])
-            for path in work.iterdir():
-                if path.is_dir() or not (journal.done or path.name == "journal.jsonl"):
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if not journal.done:  # the arrays of another run only take space
+                for path in work.glob("*.npy"):
+                    path.unlink()
             with worker_pool(workers or _processors()) as pool:
-                drawn = CorpusConversion(listing, settings, work, journal, pool, show_progress)
+                drawn = CorpusConversion(listing, settings, work, journal, pool)
                 numbers = {"tes": drawn.part("tes"), "trs": drawn.part("trs")}
             names = _write(work, listing, settings, numbers, drawn.left_out(numbers), facts)
             with atomic_folder(out, sum((work / each).stat().st_size for each in names) >> 20) as new:
                 for each in names:
                     (work / each).rename(new / each)
-            shutil.rmtree(work)
+        shutil.rmtree(work)  # now that the lock, which is a file in it, is closed: Windows insists
     except OSError as error:
-        raise InputError(
-            f"{describe_value(out)} could not be written ({error.strerror or error}); expected a writable "
-            "folder with space left; what was converted is kept"
-        ) from error
+        found = f"could not be written ({error.strerror or error})"
+        expected = "a writable folder with space left; what was converted is kept"
+        raise InputError(found, file=describe_value(out), expected=expected) from error
     return out
-
-
-def project_conversion(folder):
-    """The project's own conversion of a corpus, made when it is missing or out of date.
-
-    Returns
-    -------
-    Path
-        ``data/converted/NAME-...``, the same for the same folder.
-
-    Raises
-    ------
-    InputError
-        As `convert`.
-    """
-    folder = Path(folder).resolve()
-    place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
-    return convert(
-        folder,
-        PROJECT / "data" / "converted" / f"{folder.stem}-{place}",
-        show_progress=is_interactive() or None,
-    )
 
 
 def _write(work, listing, settings, numbers, left_out, facts):
@@ -138,57 +111,16 @@ def _write(work, listing, settings, numbers, left_out, facts):
             with open(work / name, "wb") as file:
                 pickle.dump(np.load(array), file, protocol=4)
         names += [name, f"{part}.csv"]
-        names += [features_name(part, speed) for speed in SPEEDS[part] if settings.features]
+        names += [features_name(part, speed) for speed in settings.speeds(part)]
     if settings.features:
         (work / "features.json").write_text(json.dumps(Spectrogram().to_dict()))
         names.append("features.json")
-    sums = {}
-    for name in names:
-        with open(work / name, "rb") as file:
-            sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    facts = facts | {"files": sums, "bytes": {name: (work / name).stat().st_size for name in names}}
+    facts = facts | {
+        "files": {name: file_digest(work / name) for name in names},
+        "bytes": {name: (work / name).stat().st_size for name in names},
+    }
     (work / "corpus.json").write_text(json.dumps(facts, indent=2) + "\n")
     return [*names, "corpus.json"]
-
-
-def _is_finished(out, conversion):
-    """Whether the folder holds this very conversion.
-
-    Raises
-    ------
-    InputError
-        When it holds something else than a conversion.
-    """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    try:
-        facts = json.loads((out / "corpus.json").read_text())
-        found, sizes = facts["conversion"], facts["bytes"]
-    except (OSError, ValueError, LookupError, TypeError):
-        raise InputError(
-            f"{describe_value(out)} holds something else; expected a new or empty folder, or an earlier "
-            "conversion"
-        ) from None
-    whole = all(
-        (out / name).is_file() and (out / name).stat().st_size == size for name, size in sizes.items()
-    )
-    return found == conversion and whole
-
-
-@contextmanager
-def _held(work):
-    """Make the work folder, and hold it for this process."""
-    work.mkdir(parents=True, exist_ok=True)
-    handle = os.open(work, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise InputError(
-            f"{describe_value(work)} is being written by another conversion; expected one at a time"
-        ) from None
-    finally:
-        os.close(handle)
 
 
 def _processors():

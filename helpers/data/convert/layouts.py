@@ -1,6 +1,5 @@
-"""Corpora as they come: whose recordings lie where in a tree, and which files are of one recording."""
+"""Corpora in their own layouts: which recordings belong to which speaker, and which files are the same."""
 
-import hashlib
 import os
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ import pandas as pd
 
 from helpers import InputError, describe_value, first_line
 from helpers.data.audio import SUFFIXES
+from helpers.files import digest
 
 
 class Layout(NamedTuple):
@@ -123,9 +123,9 @@ def list_corpus(folder, layout="", microphone="mic1"):
         When nothing is there, the layout is not known, or its table or microphone is missing.
     """
     folder = Path(folder)
-    expected = "expected " + "; ".join(f"{each.name} ({each.example})" for each in LAYOUTS)
+    expected = "; ".join(f"{each.name} ({each.example})" for each in LAYOUTS)
     if layout not in ("", *BY_NAME):
-        raise InputError(f"there is no layout {describe_value(layout)}; {expected}")
+        raise InputError(f"there is no layout {describe_value(layout)}", expected=expected)
     csv = folder / "utterances.csv" if folder.is_dir() else folder
     if csv.is_file() and layout in ("", "table"):
         found, base, failed = BY_NAME["table"], csv.parent, []
@@ -134,23 +134,24 @@ def list_corpus(folder, layout="", microphone="mic1"):
         about = [path for path in (base / "speakers.csv",) if path.is_file()]
     else:
         if not folder.is_dir():
-            raise InputError(f"{describe_value(folder)} does not exist; {expected}")
+            raise InputError("does not exist", file=describe_value(folder), expected=expected)
         base, (files, about, failed) = folder, _walk(folder)
-        found = BY_NAME[layout] if layout else _recognise(folder, list(files))
-        listed = _matched(found, folder, files, failed) if found else []
-        if not listed:
+        name = folder.resolve().name
+        found = BY_NAME[layout] if layout else _recognise(name, list(files))
+        listed = _matched(found, name, list(files), failed) if found and found.pattern else ()
+        if not len(listed):
             wanted = f"in the layout {layout}" if layout else "in a layout that is known"
-            raise InputError(
-                f"{describe_value(folder)} holds {len(files)} recordings, none {wanted}; {expected}"
-            )
-        listed = pd.DataFrame(listed)
+            held = f"holds {len(files)} recordings, none {wanted}"
+            raise InputError(held, file=describe_value(folder), expected=expected)
     listed = _about_speakers(listed, found, about)
     listed = _one_of_each(listed, found, microphone, failed)
     others = [name for name in listed if name not in (*COLUMNS, "recording") and listed[name].any()]
+    listed = listed[COLUMNS + others].reset_index(drop=True)
     name = (folder if folder.is_dir() else folder.with_suffix("")).resolve().name
     left_out = pd.DataFrame(failed, columns=["path", "reason"])
-    listed = listed[COLUMNS + others].reset_index(drop=True)
-    return Listing(name, found.name, base, listed, left_out, _digest(files, listed))
+    states = [f"{path} {state}\n".encode() for path, state in files.items()]
+    rows = pd.util.hash_pandas_object(listed, index=False).to_numpy()
+    return Listing(name, found.name, base, listed, left_out, digest([*states, rows.tobytes()])[:16])
 
 
 # ---- the tree ----------------------------------------------------------------------------------------------
@@ -159,33 +160,31 @@ def list_corpus(folder, layout="", microphone="mic1"):
 def _walk(folder):
     """Recordings below a folder with size and time, by path; files about speakers; what could not be read."""
     files, about, failed, seen = {}, [], [], set()
-    pending = [(folder, "")]
-    while pending:
-        place, prefix = pending.pop()
-        try:
-            if (real := os.path.realpath(place)) in seen:
-                continue  # a link back into the tree
-            seen.add(real)
-            entries = sorted(os.scandir(place), key=lambda entry: entry.name)
-        except OSError as error:
-            failed.append((prefix.rstrip("/") or ".", f"cannot be read ({error.strerror})"))
+
+    def note(error):
+        path = Path(error.filename).relative_to(folder).as_posix()
+        failed.append((path, f"cannot be read ({error.strerror})"))
+
+    for place, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        if (real := os.path.realpath(place)) in seen:  # a link back into the tree
+            folders.clear()
             continue
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue  # of the system's, as macOS's ._ files are
-            if entry.is_dir():
-                pending.append((entry.path, f"{prefix}{entry.name}/"))
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                files[prefix + entry.name] = _state(entry)
-            elif ABOUT.fullmatch(entry.name):
-                about.append(Path(entry.path))
-    beside = [entry for entry in folder.resolve().parent.glob("*") if ABOUT.fullmatch(entry.name)]
+        seen.add(real)
+        # Names with a dot are of the system's, as macOS's ._ files are.
+        folders[:] = sorted((name for name in folders if not name.startswith(".")), reverse=True)
+        within = Path(place).relative_to(folder)
+        for name in names:
+            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."):
+                files[(within / name).as_posix()] = _state(os.path.join(place, name))
+            elif ABOUT.fullmatch(name):
+                about.append(Path(place, name))
+    beside = [path for path in folder.resolve().parent.glob("*") if ABOUT.fullmatch(path.name)]
     return dict(sorted(files.items())), sorted(about) + beside, failed
 
 
-def _state(entry):
+def _state(path):
     try:
-        state = entry.stat()
+        state = os.stat(path)
     except OSError:
         return (-1, 0)
     return (state.st_size, state.st_mtime_ns)
@@ -197,8 +196,8 @@ def _searched(layout):
     return re.compile(anchor + layout.pattern + "$", re.IGNORECASE)
 
 
-def _recognise(folder, paths):
-    name, some = folder.resolve().name, paths[:: len(paths) // 500 + 1]
+def _recognise(name, paths):
+    some = paths[:: len(paths) // 500 + 1]
     for layout in LAYOUTS:
         if layout.pattern and some:
             fitting = sum(bool(_searched(layout).search(f"{name}/{path}")) for path in some)
@@ -207,32 +206,31 @@ def _recognise(folder, paths):
     return None
 
 
-def _matched(layout, folder, paths, failed):
-    pattern, name, rows = _searched(layout), folder.resolve().name, []
-    for path in paths:
-        match = layout.pattern and pattern.search(f"{name}/{path}")
-        if match:
-            rows.append({"path": path} | {key: text or "" for key, text in match.groupdict().items()})
-        else:
-            failed.append((path, f"not in the layout {layout.name}, {layout.example}"))
-    return rows
+def _matched(layout, name, paths, failed):
+    """What the layout's pattern finds in paths, a row each; paths that it does not fit go to `failed`."""
+    paths = pd.Series(paths, dtype=str)
+    found = (f"{name}/" + paths).str.extract(_searched(layout)).assign(path=paths)
+    fits = found["speaker"].notna()
+    reason = f"not in the layout {layout.name}, {layout.example}"
+    failed += [(path, reason) for path in paths[~fits]]
+    return found[fits].fillna("")
 
 
 def _read_table(csv):
-    expected = "expected a table with the columns path and speaker, a row per recording"
+    expected = "a table with the columns path and speaker, a row per recording"
     try:
         table = pd.read_csv(csv, sep="\t" if csv.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise InputError(f"{csv.name} cannot be read ({first_line('', error)[2:100]}); {expected}") from error
+        reason = str(error).strip().partition("\n")[0][:98]
+        raise InputError(f"cannot be read ({reason})", file=csv.name, expected=expected) from error
     named = {}
     for column, names in (("path", PATHS), ("speaker", SPEAKERS)):
         known = [name for name in names if name in table]
         if not known or (table[known[0]] == "").any() or table.empty:
             found = "has no rows" if known and table.empty else f"has no or not every {column}"
-            raise InputError(f"{csv.name} {found}; {expected}")
+            raise InputError(found, file=csv.name, expected=expected)
         named[known[0]] = column
-    table = table.rename(columns=named)
-    return table.assign(recording=table["path"])
+    return table.rename(columns=named).assign(recording=lambda table: table["path"])
 
 
 # ---- what is known of the recordings -----------------------------------------------------------------------
@@ -242,26 +240,26 @@ def _about_speakers(listed, layout, about):
     """Genders, parts and sessions in one form, with what the corpus's own lists say of speakers and files."""
     listed = listed.assign(**{name: "" for name in ("session", "gender", "part") if name not in listed})
     listed["part"] = listed["part"].str.lower()
-    told = {}
+    known = {}
     for path in about:
         if re.fullmatch(layout.genders, path.name, re.I):
-            told |= _speaker_lines(path)
+            known |= _speaker_lines(path)
         if layout.name in ("table", "folders") and path.name == "speakers.csv":
             listed = _joined(listed, path)
         if layout.name == "voxceleb" and path.name.lower() == "iden_split.txt":
-            split = _identification_split(path)
-            keys = listed["path"].map(recording_key)
-            listed["identification"] = [split.get(key, "") for key in keys]
+            lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+            parts = {recording_key(line[1]): PUBLISHED.get(line[0], "") for line in lines if len(line) == 2}
+            listed["identification"] = [parts.get(recording_key(name), "") for name in listed["path"]]
     if layout.name in ("timit", "an4"):
         listed["gender"] = listed["speaker"].str[0]
     if layout.name == "an4":
         listed["part"] = listed["part"].replace("", "train")
     if layout.name == "timit":
         listed["speaker"] = listed["speaker"].str.upper()
-    if told:
+    if known:
         speakers = listed["speaker"].str.lower()
-        listed["gender"] = [told.get(name, ("", ""))[0] for name in speakers]
-        parts = [told.get(name, ("", ""))[1] for name in speakers]
+        listed["gender"] = [known.get(name, ("", ""))[0] for name in speakers]
+        parts = [known.get(name, ("", ""))[1] for name in speakers]
         listed["part"] = np.where(listed["part"] == "", parts, listed["part"])
     listed["gender"] = [GENDERS.get(each.strip().lower(), "") for each in listed["gender"]]
     shared = re.compile(layout.shared or "$^", re.IGNORECASE)
@@ -270,14 +268,14 @@ def _about_speakers(listed, layout, about):
 
 def _speaker_lines(path):
     """Gender and part by speaker, of a list with a line a speaker: the name first, F or M in a field."""
-    told = {}
+    known = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         fields = re.split(r"[\s,|]+", line.strip().lower())
         gender = next((field for field in fields[1:] if field in ("f", "m")), "")
         part = next((field for field in fields[1:] if field in ("dev", "test")), "")
         if gender:
-            told[fields[0]] = told[f"p{fields[0]}"] = (gender, part)  # VCTK 0.80 leaves the p out
-    return told
+            known[fields[0]] = known[f"p{fields[0]}"] = (gender, part)  # VCTK 0.80 leaves the p out
+    return known
 
 
 def _joined(listed, path):
@@ -285,18 +283,12 @@ def _joined(listed, path):
     try:
         speakers = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("speaker")
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{path.name} cannot be read ({first_line(type(error).__name__, error)[:100]}); expected a table "
-            "with the column speaker, a row per speaker, and perhaps gender"
-        ) from error
+        reason = first_line(type(error).__name__, error)[:100]
+        expected = "a table with the column speaker, a row per speaker, and perhaps gender"
+        raise InputError(f"cannot be read ({reason})", file=path.name, expected=expected) from error
     speakers = speakers[~speakers.index.duplicated()]
     new = {name for name in speakers if name not in listed or not listed[name].any()}
     return listed.assign(**{name: listed["speaker"].map(speakers[name]).fillna("") for name in sorted(new)})
-
-
-def _identification_split(path):
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    return {recording_key(line[1]): PUBLISHED.get(line[0], "") for line in lines if len(line) == 2}
 
 
 def recording_key(path):
@@ -310,9 +302,8 @@ def _one_of_each(listed, layout, microphone, failed):
         others = listed["microphone"].str.lower() != microphone.lower()
         if others.all():
             there = ", ".join(sorted(set(listed["microphone"])))
-            raise InputError(
-                f"there is no recording by microphone {describe_value(microphone)}; expected one of {there}"
-            )
+            found = f"there is no recording by microphone {describe_value(microphone)}"
+            raise InputError(found, expected=f"one of {there}")
         reasons = "recorded by " + listed["microphone"][others] + f", where {microphone} is used"
         failed += zip(listed["path"][others], reasons, strict=True)
         listed = listed[~others]
@@ -320,11 +311,3 @@ def _one_of_each(listed, layout, microphone, failed):
     again = listed.duplicated(key)
     failed += [(path, "another file of a recording that is used") for path in listed["path"][again]]
     return listed[~again]
-
-
-def _digest(files, listed):
-    digest = hashlib.sha256()
-    for path, state in files.items():
-        digest.update(f"{path} {state}\n".encode())
-    digest.update(pd.util.hash_pandas_object(listed, index=False).to_numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -7,9 +7,7 @@ each, read aloud from books) from OpenSLR, checks them, and makes ``data/librisp
 Exit status: 0 when both are there, 1 when something is wrong, 130 after Ctrl-C.
 """
 
-import argparse
 import gzip
-import json
 import os
 import re
 import shutil
@@ -19,8 +17,10 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from helpers import PROJECT, InputError, first_line
+from helpers.command_line import new_parser, run_program
 from helpers.data.convert import conversion
 from helpers.data.convert.download import Remote, bytes_arrived, download_folder, fetch, is_whole
+from helpers.files import is_made
 
 NAME = "LibriSpeech (dev-clean and test-clean)"
 HOME = "https://www.openslr.org/resources/12/"
@@ -43,7 +43,7 @@ WANTED = re.compile(r"LibriSpeech/(?:[a-z-]+/(?=\d))?(?P<kept>[A-Z]+\.TXT|\d+/\d
 
 ABOUT = """\
 LibriSpeech, parts dev-clean and test-clean: 80 speakers reading from books, from OpenSLR (SLR12).
-Licence: Creative Commons Attribution 4.0 (CC BY 4.0). Whoever publishes what comes of it names the source:
+Licence: Creative Commons Attribution 4.0 (CC BY 4.0). If you publish what comes of it, name the source:
 V. Panayotov, G. Chen, D. Povey and S. Khudanpur, "Librispeech: an ASR corpus based on public domain audio
 books", IEEE International Conference on Acoustics, Speech and Signal Processing (ICASSP), 2015, 5206-5210.
 """
@@ -69,18 +69,25 @@ def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOT
     Raises
     ------
     InputError
-        As `is_made`, `check_space`, `download.fetch`, `unpack` and `conversion.convert`. The folder is there
-        whole or not at all; archives that are whole stay.
+        When `out` holds something else, or the disk is too small; and as `download.fetch`, `unpack` and
+        `conversion.convert`. The folder is there whole or not at all; archives that are whole stay.
     """
     out, archives = Path(out), Path(archives)
-    if is_made(out):
+    facts, expected = {"name": NAME, "version": conversion.VERSION}, "a new or empty folder for LibriSpeech"
+    if is_made(out, facts, lambda said: said.get("name") == NAME, expected):
         return out
     if not re.match(r"https?://[^/]", mirror):
-        raise InputError(f"{mirror} is no address of a mirror; expected one such as {HOME}")
+        raise InputError("is no address of a mirror", file=mirror, expected=f"one such as {HOME}")
     print(ABOUT, flush=True)
     with download_folder(archives) as unfinished:
         lacking = [remote for remote in remotes if not is_whole(archives / remote.name, remote)]
-        check_space(lacking, remotes, unfinished)
+        fetched = sum(max(0, each.size - bytes_arrived(unfinished / f"{each.name}.part")) for each in lacking)
+        made = UNPACKED * sum(remote.size for remote in remotes) + CONVERTED
+        free, needed = shutil.disk_usage(unfinished).free, fetched + made
+        if free < needed:
+            expected = f"{needed / 1e6:,.0f} MB: {fetched / 1e6:,.0f} to download and {made / 1e6:,.0f} "
+            expected += "to unpack and convert; make room, or name another folder with --archives"
+            raise InputError(f"has {free / 1e6:,.0f} MB of space left", file=archives, expected=expected)
         for remote in lacking:
             print(f"{remote.name}, {remote.size / 1e6:,.0f} MB, from {mirror}", flush=True)
             fetch(remote, archives, unfinished, mirror.rstrip("/") + "/")
@@ -89,55 +96,6 @@ def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOT
             unpack(archives / remote.name, unpacked)
         conversion.convert(unpacked, out, name=NAME)
     return out
-
-
-def is_made(out):
-    """Whether a folder holds what `librispeech_folder` makes.
-
-    Raises
-    ------
-    InputError
-        When it holds something else, which is not for this file to replace.
-    """
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    try:
-        facts = json.loads((out / "corpus.json").read_text(encoding="utf-8"))
-        name, version, sizes = facts["name"], facts["version"], dict(facts["bytes"])
-    except (OSError, ValueError, LookupError, TypeError):
-        name = None
-    if name != NAME:
-        raise InputError(f"{out} holds something else; expected a new or empty folder for LibriSpeech")
-    files = {path.name: path.stat().st_size for path in out.iterdir()}
-    return version == conversion.VERSION and sizes.items() <= files.items()
-
-
-def check_space(lacking, remotes, unfinished):
-    """Refuse when the disk cannot take what is still to come.
-
-    Parameters
-    ----------
-    lacking, remotes : sequence of Remote
-        Those to fetch, and all that will be unpacked.
-    unfinished : path
-        Where the parts of files are that are there already.
-
-    Raises
-    ------
-    InputError
-    """
-    download = sum(
-        remote.size - min(bytes_arrived(unfinished / f"{remote.name}.part"), remote.size)
-        for remote in lacking
-    )
-    unpacked = UNPACKED * sum(remote.size for remote in remotes) + CONVERTED
-    free = shutil.disk_usage(unfinished).free
-    if free < download + unpacked:
-        raise InputError(
-            f"{unfinished.parent} has {free / 1e6:,.0f} MB of space left; expected "
-            f"{(download + unpacked) / 1e6:,.0f} MB: {download / 1e6:,.0f} to download and "
-            f"{unpacked / 1e6:,.0f} to unpack and convert; make room, or name another folder with --archives"
-        )
 
 
 def unpack(archive, folder):
@@ -151,14 +109,14 @@ def unpack(archive, folder):
         When the archive is damaged, has a path that leads outside, or has no recordings; and when the disk
         is full.
     """
-    expected = "expected a whole archive of LibriSpeech; remove it and run it again"
+    about = {"file": archive.name, "expected": "a whole archive of LibriSpeech; remove it and run it again"}
     recordings = 0
     try:
         with gzip.open(archive) as packed, tarfile.open(fileobj=packed, mode="r:") as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts:
-                    raise InputError(f"{archive.name} has a path that leads outside ({path}); {expected}")
+                    raise InputError(f"has a path that leads outside ({path})", **about)
                 wanted = WANTED.fullmatch(str(path))
                 if member.isfile() and wanted:
                     target = folder / wanted["kept"]
@@ -170,40 +128,29 @@ def unpack(archive, folder):
             while packed.read(1 << 20):  # the checksum of all stands at the end, where tarfile does not look
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{archive.name} is damaged ({first_line(type(error).__name__, error)}); {expected}"
-        ) from error
+        raise InputError(f"is damaged ({first_line(type(error).__name__, error)})", **about) from error
     except OSError as error:
         megabytes = UNPACKED * archive.stat().st_size / 1e6
-        raise InputError(
-            f"{archive.name} could not be unpacked to {folder} ({error.strerror or error}); expected a "
-            f"writable folder with {megabytes:,.0f} MB of space left; the archive is kept"
-        ) from error
+        found = f"could not be unpacked to {folder} ({error.strerror or error})"
+        expected = f"a writable folder with {megabytes:,.0f} MB of space left; the archive is kept"
+        raise InputError(found, file=archive.name, expected=expected) from error
     if not recordings:
-        raise InputError(f"{archive.name} has no recordings; {expected}")
+        raise InputError("has no recordings", **about)
 
 
 def main(arguments=None):
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.data.convert.librispeech", description=__doc__.splitlines()[0]
-    )
+    parser = new_parser("data.convert.librispeech", __doc__)
     parser.add_argument("--out", default=FOLDER, metavar="DIR", help="default: data/librispeech")
-    parser.add_argument(
-        "--archives", default=ARCHIVES, metavar="DIR", help="with the two archives, or for them to be kept in"
-    )
+    kept = "with the two archives, or for them to be kept in"
+    parser.add_argument("--archives", default=ARCHIVES, metavar="DIR", help=kept)
     parser.add_argument("--mirror", default=HOME, metavar="ADDRESS", help="default: %(default)s")
-    options = parser.parse_args(arguments)
-    try:
-        folder = librispeech_folder(options.out, options.archives, options.mirror)
-    except InputError as error:
-        print(f"librispeech: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("librispeech: interrupted; what has arrived is kept", file=sys.stderr)
-        return 130
-    print(conversion.summary(folder))
-    return 0
+    options, interrupted = parser.parse_args(arguments), "interrupted; what has arrived is kept"
+
+    def make(options):
+        print(conversion.summary(librispeech_folder(options.out, options.archives, options.mirror)))
+
+    return run_program(make, options, prefix="librispeech: ", interrupted=interrupted)
 
 
 if __name__ == "__main__":

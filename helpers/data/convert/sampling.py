@@ -1,4 +1,4 @@
-"""Who of a corpus is learnt from, who tests, and which of a speaker's recordings come first."""
+"""Which speakers train and which test, and their recordings converted until both files are full."""
 
 import math
 import zlib
@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
+from statistics import mode
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,10 @@ from tqdm.auto import tqdm
 from helpers import InputError
 from helpers.augmentation import at_speed
 from helpers.batches import TrainingConfig
-from helpers.data.convert.workers import GrowingArray, Task, feature_suffix
+from helpers.data.convert.workers import GrowingArray, Task
 from helpers.data.corpora import SAMPLES
 from helpers.features import Spectrogram, features_name
+from helpers.notebook import is_interactive
 
 GENDERS = ("female", "male", "")  # the last: not known
 
@@ -86,11 +88,12 @@ class SpeakerDraw:
 
     def shares(self, count, testing, of_others=1.0):
         """How many speakers of each gender make `count`, with this share of those who may learn too."""
-        there = {
-            kind: len(self.own[kind]) * testing + int(len(self.others[kind]) * of_others) for kind in GENDERS
-        }
+        others = {gender: len(queue) for gender, queue in self.others.items()}
+        there = {gender: int(others[gender] * of_others) for gender in GENDERS}
+        if testing:
+            there = {gender: there[gender] + len(self.own[gender]) for gender in GENDERS}
         shares = balanced_shares(count, there)
-        shares[max(GENDERS, key=lambda kind: len(self.others[kind]))] += count - sum(shares.values())
+        shares[max(others, key=others.get)] += count - sum(shares.values())
         return shares
 
     def take(self, shares, testing):
@@ -164,16 +167,15 @@ class ConversionSettings:
         for name, least in (("speakers", 2), ("utterances", 2), ("samples", shortest), ("seed", 0)):
             for key, value in asdict(self).items():
                 if name in key and value < least:
-                    raise InputError(f"{key} is {value}; expected {math.ceil(least)} or more")
+                    raise InputError(f"{key} is {value}", expected=f"{math.ceil(least)} or more")
 
     def samples(self, part):
         """Length of a row of ``trs`` or ``tes``."""
         return {"trs": self.train_samples, "tes": self.test_samples}[part]
 
-    @property
-    def wanted(self):
-        """Recordings of a speaker that are looked for; 0 for all."""
-        return 0 if self.everything else self.utterances
+    def speeds(self, part):
+        """Speeds that features of ``trs`` or ``tes`` are stored at."""
+        return SPEEDS[part] if self.features else ()
 
     @property
     def fewest(self):
@@ -184,9 +186,9 @@ class ConversionSettings:
 class CorpusConversion:
     """Speakers drawn and their recordings converted, part by part."""
 
-    def __init__(self, listing, settings, work, journal, pool, show_progress):
+    def __init__(self, listing, settings, work, journal, pool):
         self.listing, self.settings, self.work = listing, settings, work
-        self.journal, self.pool, self.show_progress = journal, pool, show_progress
+        self.journal, self.pool = journal, pool
         self.groups = listing.table.groupby("speaker")
         self.speakers = pd.DataFrame(
             {
@@ -199,34 +201,27 @@ class CorpusConversion:
 
     def part(self, part):
         """Convert the speakers of one part: the numbers of their recordings, and the first sample of each."""
-        settings, kept = self.settings, []
-        samples, speeds = settings.samples(part), SPEEDS[part] if settings.features else ()
+        settings, kept, samples = self.settings, [], self.settings.samples(part)
         earlier = [each.rows for (name, _), each in self.journal.done.items() if name == part]
         rows = sum(len(each) for each in earlier if len(each) >= settings.fewest)
-        arrays = {"waves": GrowingArray(self.work / f"{part}.npy", (samples,), rows)}
-        for speed in speeds:
-            spectrogram, row = Spectrogram(), at_speed(np.zeros((1, samples)), speed)
-            shape = (spectrogram.frames(row.shape[1]), spectrogram.bins)
-            file = self.work / features_name(part, speed)
-            arrays[feature_suffix(speed)] = GrowingArray(file, shape, rows)
+        arrays = [GrowingArray(self.work / f"{part}.npy", (samples,), rows)]
+        for speed in settings.speeds(part):
+            shape = Spectrogram()(at_speed(np.zeros((1, samples)), speed)).shape[1:]
+            arrays.append(GrowingArray(self.work / features_name(part, speed), shape, rows))
         count, shares = self._shares(part)
-        with tqdm(
-            total=count,
-            desc=f"{part}: speakers",
-            unit="speaker",
-            disable=None if self.show_progress is None else not self.show_progress,
-        ) as bar:
+        hidden = False if is_interactive() else None  # None: where stderr is no terminal
+        with tqdm(total=count, desc=f"{part}: speakers", unit="speaker", disable=hidden) as bar:
             while drawn := self.draw.take(shares, part == "tes"):
                 shares = dict.fromkeys(shares, 0)
-                for speaker, outcome in self._outcomes(part, drawn, arrays, speeds):
+                for speaker, outcome in self._outcomes(part, drawn, arrays):
                     if len(outcome.rows) >= settings.fewest:
                         kept.append(outcome.rows)
                         bar.update()
                     elif not settings.everything or part == "tes":
                         shares[self.speakers.loc[speaker, "gender"]] += 1
         if len(kept) < (2 if settings.everything and part == "trs" else count):
-            raise InputError(self._too_few())
-        for array in arrays.values():
+            raise self._too_few()
+        for array in arrays:
             array.finish()
         return [pair for rows in kept for pair in rows]
 
@@ -234,76 +229,64 @@ class CorpusConversion:
         """How many speakers a part is to have, and how many of each gender."""
         settings = self.settings
         if part == "tes":
-            of_others = settings.test_speakers / (settings.test_speakers + settings.train_speakers)
-            of_others = 1.0 if settings.everything else of_others
+            learning = 0 if settings.everything else settings.train_speakers
+            of_others = settings.test_speakers / (settings.test_speakers + learning)
             return settings.test_speakers, self.draw.shares(settings.test_speakers, True, of_others)
         if settings.everything:
             shares = {gender: len(queue) for gender, queue in self.draw.others.items()}
             return sum(shares.values()), shares
         return settings.train_speakers, self.draw.shares(settings.train_speakers, False)
 
-    def _outcomes(self, part, drawn, arrays, speeds):
+    def _outcomes(self, part, drawn, arrays):
         """Each speaker with the outcome, from the journal or new; the rows of new ones are appended."""
-        done = {speaker for name, speaker in self.journal.done if name == part}
-        spools, tasks = self.work / "spools", []
-        spools.mkdir(exist_ok=True)
+        new = []
         for speaker in drawn:
-            if speaker in done:
+            if (part, speaker) in self.journal.done:
                 yield speaker, self.journal.done[part, speaker]
-        tasks = (
-            Task(
-                speaker,
-                [
-                    (number, str(self.listing.folder / self.listing.table.at[number, "path"]))
-                    for number in order_recordings(self.groups.get_group(speaker), self.settings.seed)
-                ],
-                self.settings.wanted,
-                self.settings.samples(part),
-                speeds,
-                str(spools / f"{part}-{self.speakers.index.get_loc(speaker)}"),
-            )
-            for speaker in drawn
-            if speaker not in done
-        )
-        for task, outcome in self.pool(tasks):
-            for kind, array in arrays.items():
+            else:
+                new.append(speaker)
+        for task, outcome in self.pool(self._task(part, speaker) for speaker in new):
+            for number, array in enumerate(arrays):
+                spool = Path(f"{task.spool}.{number}")
                 if len(outcome.rows) >= self.settings.fewest:
-                    array.append(f"{task.spool}.{kind}", len(outcome.rows))
-                Path(f"{task.spool}.{kind}").unlink()
+                    array.append(spool, len(outcome.rows))
+                spool.unlink()
             self.journal.record(part, task.speaker, outcome)
             yield task.speaker, outcome
 
+    def _task(self, part, speaker):
+        settings, paths = self.settings, self.listing.table["path"]
+        order = order_recordings(self.groups.get_group(speaker), settings.seed)
+        files = [(number, str(self.listing.folder / paths[number])) for number in order]
+        wanted = 0 if settings.everything else settings.utterances
+        spool = str(self.work / f"{part}-{self.speakers.index.get_loc(speaker)}")
+        return Task(speaker, files, wanted, settings.samples(part), settings.speeds(part), spool)
+
     def _too_few(self):
-        settings, good = (
-            self.settings,
-            sum(len(e.rows) >= self.settings.fewest for e in self.journal.done.values()),
-        )
-        reasons = [why for each in self.journal.done.values() for _, why in each.left_out]
-        often = f", most often unusable: {max(set(reasons), key=reasons.count)}" if reasons else ""
+        settings, done = self.settings, self.journal.done.values()
+        good = sum(len(each.rows) >= settings.fewest for each in done)
+        reasons = [why for each in done for _, why in each.left_out]
+        often = f", most often unusable: {mode(reasons)}" if reasons else ""
+        found = f"has {len(self.speakers)} speakers, {good} of them with {settings.fewest} usable recordings"
         wanted = settings.test_speakers + (2 if settings.everything else settings.train_speakers)
-        return (
-            f"{self.listing.name} has {len(self.speakers)} speakers, {good} of them with {settings.fewest} "
-            f"usable recordings or more{often}; expected {wanted} for both files, or fewer to be asked for: "
-            "python -m helpers.convert ... --train-speakers N --test-speakers N --utterances N"
-        )
+        expected = f"{wanted} for both files, or fewer to be asked for: python -m helpers.convert ... "
+        expected += "--train-speakers N --test-speakers N --utterances N"
+        return InputError(f"{found} or more{often}", file=self.listing.name, expected=expected)
 
     def left_out(self, numbers):
         """Every recording that is not among `numbers`, with the reason: columns `path` and `reason`."""
         table, fewest = self.listing.table, self.settings.fewest
-        used = pd.Series({s: len(e.rows) for (_, s), e in self.journal.done.items()}, dtype=int)
-        why = pd.Series("its speaker was not drawn", index=self.speakers.index)
-        few = self.speakers["recordings"] < fewest
-        why[few] = [
-            f"its speaker has {n} recordings; expected {fewest}" for n in self.speakers["recordings"][few]
-        ]
-        for speaker, count in used.items():
+        few = self.speakers["recordings"][self.speakers["recordings"] < fewest]
+        why = few.map(lambda count: f"its speaker has {count} recordings; expected {fewest}").to_dict()
+        unusable = {}
+        for (_, speaker), outcome in self.journal.done.items():
+            count = len(outcome.rows)
             why[speaker] = f"not needed: {count} others of its speaker are used"
             if count < fewest:
                 why[speaker] = f"its speaker has {count} usable recordings; expected {fewest}"
-        reasons = table["speaker"].map(why)
-        for outcome in self.journal.done.values():
-            for number, reason in outcome.left_out:
-                reasons[number] = reason
+            unusable |= dict(outcome.left_out)
+        reasons = table["speaker"].map(why).fillna("its speaker was not drawn")
+        reasons[list(unusable)] = list(unusable.values())
         taken = [number for pairs in numbers.values() for number, _ in pairs]
         rest = pd.DataFrame({"path": table["path"], "reason": reasons}).drop(index=taken)
         return pd.concat([rest, self.listing.left_out])

@@ -1,10 +1,11 @@
-"""Recordings turned into rows of an array that may be larger than memory, on all cores, and after a kill on.
+"""Recordings converted on all cores into arrays that may be larger than memory, resumable after a kill.
 
 Each speaker is a task of its own, whose rows go into a file of its own; they are appended to the arrays in
 the order of the tasks, and a line of the journal then says so. What it does not say has not been done.
 """
 
 import json
+import math
 import multiprocessing
 import os
 import shutil
@@ -30,8 +31,8 @@ LONGEST = 60  # seconds of a recording that are looked at
 
 class Task(NamedTuple):
     """What a worker needs: `files` are pairs of a number and a path, of which `wanted` good ones are used (0:
-    all); `samples` the length of a row; `speeds` those that features are stored at, if any; `spool` where the
-    rows go."""
+    all); `samples` the length of a row; `speeds` those that features are stored at, if any; `spool` the
+    beginning of the names of the files that rows go to."""
 
     speaker: str
     files: list
@@ -48,11 +49,6 @@ class Outcome(NamedTuple):
     left_out: list
 
 
-def feature_suffix(speed):
-    """Ending of the file that holds the features of rows at a speed."""
-    return f"features-{speed:g}"
-
-
 _stopped = threading.Event()  # in a worker process, one that all share
 
 
@@ -62,21 +58,25 @@ def convert_speaker(task):
     Returns
     -------
     Outcome
-        Its rows lie in ``task.spool`` + ``.waves``, and their features beside it, as bare float32.
+        Its rows lie in ``task.spool`` + ``.0``, and their features at each speed in ``.1`` and so on, as
+        bare float32.
     """
     rows, left_out, spectrogram = [], [], Spectrogram()
     with ExitStack() as opened:
-        waves, *features = (
-            opened.enter_context(open(f"{task.spool}.{kind}", "wb"))
-            for kind in ("waves", *map(feature_suffix, task.speeds))
-        )
+        names = [f"{task.spool}.{number}" for number in range(1 + len(task.speeds))]
+        waves, *features = (opened.enter_context(open(name, "wb")) for name in names)
         for number, path in task.files:
             if _stopped.is_set() or (task.wanted and len(rows) == task.wanted):
                 break
             try:
-                row, start = _row(path, task.samples)
+                waveform = decode(path, LONGEST)
+                if len(waveform) < SHORTEST:
+                    raise InputError(f"too short: {len(waveform)} samples", expected=f"{SHORTEST} or more")
+                _refuse_faults(waveform)
+                row, start = excerpt(waveform, task.samples)
+                _refuse_faults(row)
             except InputError as error:
-                left_out.append((number, str(error).partition("; expected")[0]))
+                left_out.append((number, f"{error.file} {error.found}".strip()))
                 continue
             waves.write(row.tobytes())
             for speed, file in zip(task.speeds, features, strict=True):
@@ -85,18 +85,10 @@ def convert_speaker(task):
     return Outcome(rows, left_out)
 
 
-def _row(path, samples):
-    waveform = decode(path, LONGEST)
-    if len(waveform) < SHORTEST:
-        raise InputError(f"too short: {len(waveform)} samples; expected {SHORTEST} or more")
+def _refuse_faults(waveform):
     for bad, what in find_faults(waveform[None]):
         if bad.any():
             raise InputError(what)
-    row, start = excerpt(waveform, samples)
-    for bad, what in find_faults(row[None]):
-        if bad.any():
-            raise InputError(what)
-    return row, start
 
 
 def _start_worker(stopped):
@@ -106,18 +98,6 @@ def _start_worker(stopped):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-
-
-@contextmanager
-def _ignoring_interrupts():
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -148,17 +128,19 @@ def worker_pool(workers):
             yield task, future.result()
 
     try:
-        with (
-            _ignoring_interrupts()
-        ):  # the workers inherit it, and need it before they can see to it themselves
+        with ExitStack() as undone:
+            if threading.current_thread() is threading.main_thread():  # no other may say what a signal does
+                # The workers inherit it, and need it before they can see to it themselves.
+                before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+                undone.callback(signal.signal, signal.SIGINT, before)
             for _ in range(workers):
                 pool.submit(os.getpid)
         yield run
     except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process was ended from outside, for want of memory perhaps; what was converted is kept "
-            "and the same command goes on; expected memory for every worker (--workers 1 needs least)"
-        ) from error
+        found = "a worker process was ended from outside, for want of memory perhaps"
+        kept = "what was converted is kept and the same command goes on"
+        expected = "memory for every worker (--workers 1 needs least)"
+        raise InputError(f"{found}; {kept}", expected=expected) from error
     finally:
         stopped.set()
         pool.shutdown(cancel_futures=True)
@@ -176,19 +158,17 @@ class GrowingArray:
         How many are kept of an earlier run; what it wrote after these is dropped.
     """
 
-    def __init__(self, path, shape, rows=0):
-        self.shape, self.rows = tuple(shape), rows
-        self.row_bytes = 4 * int(np.prod(shape))
+    def __init__(self, path, shape, rows):
+        self.shape, self.rows = shape, rows
         self.file = open(path, "r+b" if rows else "w+b")  # noqa: SIM115 (closed by `finish` or with the process)
         self._write_header()
-        self.begin = self.file.tell()
+        end = self.file.tell() + 4 * rows * math.prod(shape)
         self.file.flush()
-        if os.fstat(self.file.fileno()).st_size < self.begin + rows * self.row_bytes:
-            raise InputError(
-                f"{path} has been cut short; expected the folder as it was left, or none, to begin anew"
-            )
-        self.file.truncate(self.begin + rows * self.row_bytes)
-        self.file.seek(0, os.SEEK_END)
+        if os.fstat(self.file.fileno()).st_size < end:
+            expected = "the folder as it was left, or none, to begin anew"
+            raise InputError("has been cut short", file=path, expected=expected)
+        self.file.truncate(end)
+        self.file.seek(end)
 
     def _write_header(self):
         # NumPy leaves room in a header for the number of rows to grow: its length stays.
@@ -200,18 +180,20 @@ class GrowingArray:
         with open(spool, "rb") as source:
             shutil.copyfileobj(source, self.file, 1 << 20)
         self.rows += rows
-        self.flush()
-
-    def flush(self):
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        _flush(self.file)
 
     def finish(self):
         """Give the file its proper header, and close it."""
         self.file.seek(0)
         self._write_header()
-        self.flush()
+        _flush(self.file)
         self.file.close()
+
+
+def _flush(file):
+    """Bring what was written to the disk itself."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 class Journal:
@@ -235,10 +217,9 @@ class Journal:
             os.truncate(self.path, sum(map(len, whole)))
         else:
             self.path.write_text(json.dumps(run) + "\n")
-        self.file = self.path.open("a")
 
     def record(self, part, speaker, outcome):
         self.done[part, speaker] = outcome
-        self.file.write(json.dumps([part, speaker, *outcome]) + "\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        with self.path.open("a") as file:
+            file.write(json.dumps([part, speaker, *outcome]) + "\n")
+            _flush(file)
