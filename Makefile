@@ -4,11 +4,12 @@
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 IN_VENV := .venv/bin/python -m
+LINT := $(IN_VENV) ruff check . && $(IN_VENV) ruff format --check --quiet . && .venv/bin/lint-imports --no-logo --no-cache
 export DATA OUT
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lab app librispeech notebooks model people research readme lock backends bench clean changed
+.PHONY: run test check lab app librispeech lock backends clean changed
 
 # DATA: a folder with trs.pkl and tes.pkl, a corpus, or its table. CORPUS=librispeech: that one, fetched where it
 # is missing. OUT: where results go. P: parameters, such as P="-p seed 1".
@@ -22,9 +23,15 @@ endif
 run: .venv/.helpers
 	@$(IN_VENV) helpers.batch --out "$${OUT:-results}" $${DATA:+--data "$$DATA"} $(P)
 
+# Everything: style, layers, tests, and all notebooks compared with their stored outputs.
 test: .venv/.helpers
-	@$(IN_VENV) ruff check . && $(IN_VENV) ruff format --check --quiet .
-	@$(IN_VENV) pytest --nbval -n 2 --dist loadfile
+	@$(LINT)
+	@$(IN_VENV) pytest --nbval -n 2 --dist loadfile --no-loadscope-reorder $(P)
+
+# The same without what takes more than a few seconds, notebooks included.
+check: .venv/.helpers
+	@$(LINT)
+	@$(IN_VENV) pytest tests -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder -q $(P)
 
 librispeech: .venv/.helpers
 	@$(IN_VENV) helpers.data.convert.librispeech
@@ -36,27 +43,6 @@ app: .venv/.helpers
 lab: .venv/.helpers
 	@$(IN_VENV) jupyter lab notebooks
 
-# Executes the notebooks in place, for the outputs that are committed.
-notebooks: .venv/.helpers
-	@$(IN_VENV) helpers.notebook notebooks/*.ipynb
-
-# The model that notebook 05 is committed with: notebook 04's, with its default parameters.
-model: .venv/.helpers
-	@$(IN_VENV) helpers.data.synthesis && $(IN_VENV) helpers.batch --data data/synthesised --out .venv/model --notebooks 04
-	@cp .venv/model/models/siamese_gru.keras notebooks/models/
-
-# The model for recordings of people, from a corpus DATA of them; half an hour; helpers/research/people.py tells more.
-people: .venv/.helpers
-	@$(IN_VENV) helpers.research.people --data "$$DATA" --out "$${OUT:-results/people}" $(P)
-
-# Ideas by cross-validation over the training speakers of DATA; SEEDS=0,1,2 IDEAS="course plain" for a part.
-research: .venv/.helpers
-	@$(IN_VENV) helpers.research.experiments $(IDEAS) --data "$$DATA" --out "$${OUT:-research}" --seeds "$(or $(SEEDS),0)"
-
-# The README's map of the notebooks.
-readme: .venv/.helpers
-	@$(IN_VENV) helpers.batch.chapters
-
 # One set of versions for every Python and system; needs uv.
 lock:
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
@@ -66,10 +52,6 @@ lock:
 backends: .venv/.helpers .venv-backends/.stamp
 	@for backend in jax torch; do echo "KERAS_BACKEND=$$backend"; \
 	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -m backend tests || exit 1; done
-
-# Ours, the published recipe and the floor timed side by side, half an hour; DATA and OUT as above.
-bench: .venv/.helpers
-	@$(IN_VENV) helpers.research.bench --growth --out "$${OUT:-results}" $${DATA:+--data "$$DATA"} $(P)
 
 clean:
 	rm -rf .venv .venv-backends *.egg-info .pytest_cache .ruff_cache

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import InputError
-from helpers.augmentation import at_speed, crop, mask_bins, parse_speeds
+from helpers.augmentation import at_speed, mask_bins, parse_speeds, random_crops
 
 
 @pytest.mark.parametrize(("speed", "samples"), [(0.9, 17_978), (1.1, 14_710), (1.0, 16_180), (2.0, 8090)])
@@ -60,10 +60,10 @@ def test_whole_utterances_can_be_masked_and_none():
 
 def test_a_crop_is_a_stretch_at_a_random_place():
     spectrogram, rng = np.arange(20.0).reshape(10, 2), np.random.default_rng(0)
-    np.testing.assert_array_equal(crop(spectrogram, 10, rng), spectrogram)
+    np.testing.assert_array_equal(random_crops([spectrogram], 10, 0, rng)[0], spectrogram)
     starts = set()
     for _ in range(100):
-        cut = crop(spectrogram, 7, rng)
+        cut = random_crops([spectrogram], 7, 0, rng)[0]
         starts.add(int(cut[0, 0]) // 2)
         np.testing.assert_array_equal(cut, spectrogram[int(cut[0, 0]) // 2 :][:7])
     assert starts == {0, 1, 2, 3}

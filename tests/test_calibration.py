@@ -1,4 +1,4 @@
-"""Likelihood ratios by hand, against closed forms and scikit-learn; paired intervals over speakers."""
+"""Likelihood ratios by hand, against closed forms and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,8 @@ from scipy.stats import norm
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
-from helpers import InputError, bootstrap, metrics
-from helpers.bootstrap import paired_difference
+from helpers import InputError, metrics
 from helpers.calibration import Calibration, bayes_cost, calibrate, cllr, det_curve, min_cllr, reliability
-from helpers.pairs import all_trials
 
 
 def gaussian_llrs(spread, targets, impostors):
@@ -89,6 +87,7 @@ def test_separable_scores_stay_finite(impostors, targets):
     assert 0 < narrow.slope < 1e6
 
 
+@pytest.mark.slow
 def test_outliers_do_not_make_newton_diverge():
     rng = np.random.default_rng(0)
     for _ in range(200):
@@ -340,114 +339,3 @@ def test_bad_trials_are_refused(name):
     for labels, weights in (([1, 1, 1], None), ([0, 0, 0], None), ([0, 1, 1], [1, 0, 0])):
         with pytest.raises(InputError, match="one kind"):
             STATISTICS[name]([0.1, 0.2, 0.3], labels, weights)
-
-
-# ---- paired differences ------------------------------------------------------------------------------------
-
-
-def error(scores, labels, weights):
-    return metrics.equal_error(scores, labels, weights)[0]
-
-
-def systems(seeds=1, speakers=12, utterances=5):
-    """Scores (seeds, trials) of a system, and all that is needed to judge it; some speakers are hard."""
-    rng = np.random.default_rng(0)
-    names = rng.permutation(np.repeat(np.arange(speakers) * 7, utterances))
-    trials = all_trials(names)
-    sides = names[trials.left], names[trials.right]
-    hard = rng.normal(size=7 * speakers)
-    scores = 2 * trials.label + hard[sides[0]] / 2 + hard[sides[1]] / 2
-    return scores + 0.5 * rng.normal(size=(seeds, len(scores))), trials.label, *sides
-
-
-@pytest.mark.parametrize("statistic", [error, cllr, min_cllr])
-def test_a_system_does_not_differ_from_itself(statistic):
-    ours, *trials = systems(seeds=2)
-    same = paired_difference(statistic, ours, ours.copy(), *trials, draws=30)
-    assert same == (0, 0, 0)
-    assert not same.excludes_zero
-
-
-def test_a_worse_system_is_told_from_a_better_one():
-    ours, *trials = systems(seeds=3)
-    worse = ours + 2 * np.random.default_rng(1).normal(size=ours.shape)
-    found = paired_difference(error, ours, worse, *trials, draws=200)
-    assert found.low < found.value < found.high < 0
-    assert found.excludes_zero
-    assert found.value == pytest.approx(
-        np.mean([error(scores, trials[0], None) for scores in ours])
-        - np.mean([error(scores, trials[0], None) for scores in worse])
-    )
-    turned = paired_difference(error, worse, ours, *trials, draws=200)
-    assert turned.excludes_zero
-    np.testing.assert_allclose(turned, [-found.value, -found.high, -found.low])
-
-
-def test_pairing_makes_the_interval_narrow():
-    """Two systems that find the same speakers hard, one a little better."""
-    ours, *trials = systems()
-    theirs = ours - 0.2 * trials[0] + 0.05 * np.random.default_rng(1).normal(size=ours.shape)
-    found = paired_difference(metrics.roc_auc, ours[0], theirs[0], *trials, draws=300)
-    apart = [bootstrap.bootstrap(metrics.roc_auc, row[0], *trials, draws=300) for row in (ours, theirs)]
-    unpaired = np.hypot(*(high - low for low, high in apart))
-    assert found.high - found.low < unpaired / 3
-    assert found.excludes_zero
-    assert found.value < unpaired / 2  # two intervals, each from draws of its own, would not tell
-
-
-def test_speakers_are_drawn_as_in_bootstrap():
-    """Against a system for which the statistic is always 0, the interval is that of one system."""
-    ours, *trials = systems()
-    nothing = np.where(trials[0] == 1, 1.0, -1.0)  # no errors
-    for seed in (0, 4):
-        found = paired_difference(error, ours, nothing, *trials, draws=50, seed=seed)
-        expected = bootstrap.bootstrap(error, ours[0], *trials, draws=50, seed=seed)
-        np.testing.assert_allclose(found[1:], expected, rtol=1e-12)
-    assert found != paired_difference(error, ours, nothing, *trials, draws=50, seed=5)
-
-
-def test_seeds_are_averaged_in_each_draw():
-    ours, *trials = systems(seeds=3)
-    nothing = np.where(trials[0] == 1, 1.0, -1.0)
-    drawn = []
-
-    def look(scores, labels, weights):
-        drawn.append(error(scores, labels, weights))
-        return drawn[-1]
-
-    found = paired_difference(look, list(ours), nothing, *trials, draws=40)
-    by_draw = np.reshape(drawn, (-1, 4))[:, :3].mean(axis=1)  # three seeds of ours, one row of theirs
-    assert found.value == pytest.approx(by_draw[0])
-    np.testing.assert_allclose(found[1:], np.percentile(by_draw[1:], [2.5, 97.5]))
-
-
-def test_the_order_of_trials_does_not_matter():
-    ours, *trials = systems(seeds=2)
-    theirs = ours + np.random.default_rng(1).normal(size=ours.shape)
-    order = np.random.default_rng(2).permutation(ours.shape[1])
-    found = paired_difference(cllr, ours, theirs, *trials, draws=30)
-    again = paired_difference(
-        cllr, ours[:, order], theirs[:, order], *(array[order] for array in trials), draws=30
-    )
-    np.testing.assert_allclose(again, found, rtol=1e-9)
-
-
-def test_trials_that_do_not_fit_together_are_refused():
-    ours, labels, first, second = systems()
-    for arguments in (
-        (ours[:, 1:], ours, labels, first, second),
-        (ours, ours[0, 1:], labels, first, second),
-        (ours, ours, labels, first[1:], second),
-        (ours[None], ours, labels, first, second),
-    ):
-        with pytest.raises(InputError, match="expected one shape"):
-            paired_difference(error, *arguments, draws=2)
-    with pytest.raises(InputError, match="none of 20 draws"):
-        paired_difference(lambda *_: 0.0, [0.1, 0.2], [0.1, 0.2], [1, 1], [0, 1], [0, 1], draws=20)
-
-
-def test_draws_without_impostors_are_left_out():
-    labels, first, second = np.array([1, 1, 0]), np.array([0, 1, 0]), np.array([0, 1, 1])
-    drawn = list(bootstrap._drawn_weights(labels, first, second, 100, 0))
-    assert 30 < len(drawn) < 70
-    np.testing.assert_array_equal(np.unique(drawn, axis=0), [[1, 1, 1]])

@@ -6,11 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import InputError
+from test_training import FEATURES, LIGHT, QUICK, tones
+
+from helpers import InputError, checkpoint, training
 from helpers.batches import TrainingConfig
-from helpers.checkpoint import Checkpoint
+from helpers.checkpoint import Checkpoint, design
 from helpers.features import Spectrogram
 from helpers.files import fingerprint
+from helpers.systems import contrastive, contrastive_tasks, ge2e, identification
 
 pytestmark = pytest.mark.backend
 
@@ -136,3 +139,100 @@ def test_fingerprints_tell_runs_apart():
     runs += [(data, replace(config, speeds=(0.9,))), (data, replace(config, epochs=41))]
     runs += [(data.astype(np.float32), config), (data.reshape(2, 3), config)]
     assert len({fingerprint(*run) for run in runs}) == len(runs)
+
+
+def test_a_design_has_no_names_and_all_settings():
+    def made(units, seed):
+        inputs = keras.Input((2,))
+        inner = keras.Model(inputs, keras.layers.Dense(units)(keras.layers.Dropout(0.5, seed=seed)(inputs)))
+        inputs = keras.Input((2,))
+        return design(keras.Model(inputs, keras.layers.Dense(1)(inner(inputs))).get_config())
+
+    plain = made(3, 1)
+    assert plain == made(3, 1)  # although Keras counts its layers on
+    assert made(4, 1) != plain != made(3, 2)
+
+
+# ---- finished trainings that are kept ----------------------------------------------------------------------
+
+
+def by_training(seed):
+    verifier, history = training.train(tones(), FEATURES, replace(QUICK, epochs=2, seed=seed), hooks=LIGHT)
+    return verifier, history, verifier.facts["train_seconds"]
+
+
+def by_ge2e(seed):
+    corpus, config = tones(), replace(QUICK, epochs=2, seed=seed)
+    encoder, facts = ge2e.train(list(FEATURES(corpus.waveforms)), corpus.speakers // 10, config, 9)
+    seconds = facts.pop("train_seconds")
+    return encoder, facts, seconds
+
+
+def by_contrastive(seed):
+    corpus, config = tones(), replace(QUICK, epochs=2, seed=seed)
+    views = list(FEATURES(corpus.waveforms)), corpus.speakers // 10
+    task = contrastive_tasks.Task("t", views, views, views, (views[1], views[1]), config, 1)
+    return *contrastive.train(task), 0
+
+
+def by_identification(seed):
+    corpus, config = (
+        tones(),
+        identification.IdentificationConfig("vgg", width=2, epochs=2, window=0.1, seed=seed),
+    )
+    identifier, losses = identification.train_identifier(list(corpus.waveforms), corpus.speakers, config)
+    return identifier, losses, identifier.facts["train_seconds"]
+
+
+class Retrained(Exception):
+    pass
+
+
+def retrain(*_, **__):
+    raise Retrained
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [by_training, by_ge2e, by_contrastive, by_identification])
+def test_a_finished_training_is_kept_and_taken_up_by_an_equal_one(train, tmp_path, monkeypatch):
+    folder = tmp_path / "kept"
+    monkeypatch.setenv("SIAMESE_VOICES_CHECKPOINTS", str(folder))
+    model, history, seconds = train(0)
+    (path,) = folder.glob("*.npz")
+    monkeypatch.setattr(keras.Model, "fit", retrain)
+    again, same, later = train(0)
+    for ours, theirs in zip(again.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (ours, theirs)))
+    assert again.weights
+    assert same == history
+    assert later == pytest.approx(seconds, abs=10)
+    with pytest.raises(Retrained):
+        train(1)
+
+    found, changed = checkpoint.import_closure, tmp_path / "changed.py"
+    changed.write_text("x = 1")
+    monkeypatch.setattr(checkpoint, "import_closure", lambda source: {*found(source), changed})
+    with pytest.raises(Retrained):
+        train(0)
+    monkeypatch.undo()  # and without the folder
+    monkeypatch.setattr(keras.Model, "fit", retrain)
+    with pytest.raises(Retrained):
+        train(0)
+    assert list(folder.glob("*.npz")) == [path]
+
+
+@pytest.mark.slow
+def test_a_training_that_is_watched_is_not_taken_up(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIAMESE_VOICES_CHECKPOINTS", str(tmp_path))
+    seen = []
+    for _ in range(2):
+        config = replace(QUICK, epochs=1)
+        training.train(tones(), FEATURES, config, after_epoch=lambda *_: seen.append(1), hooks=LIGHT)
+    assert len(seen) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_key_is_of_all_that_the_training_imports():
+    names = {path.name for path in checkpoint.import_closure("import helpers.training")}
+    assert {"training.py", "batches.py", "augmentation.py", "checkpoint.py", "files.py"} <= names
+    assert "experiments.py" not in names

@@ -13,10 +13,16 @@ from helpers.features import Spectrogram
 from helpers.files import atomic_write
 from helpers.losses import BalancedPairLoss
 from helpers.models import AllPairs, ScaledCosine, StatisticsPooling, batch_model, concatenate_encoders
-from helpers.models import cudnn_obstacles, gru_encoder, pair_logits, siamese_model, standardisation
+from helpers.models import (
+    cudnn_obstacles,
+    embed_by_length,
+    gru_encoder,
+    siamese_model,
+    standardisation,
+)
 from helpers.pairs import enrolments
 from helpers.plda import PLDA
-from helpers.verifier import Verifier, load_verifier, save_verifier
+from helpers.verifier import Verifier, load_verifier, save_system
 
 pytestmark = pytest.mark.backend
 
@@ -96,7 +102,7 @@ def test_all_pairs_is_the_gram_matrix():
 
 def test_a_verifier_is_whole_before_it_has_scored(encoder, tmp_path):
     fresh = Verifier(encoder, PLDA(1, 5).fit(*known(5)), ScaledCosine(0.25, 2.5), FEATURES, 0.0)
-    save_verifier(fresh, tmp_path / "v.keras")
+    save_system(fresh, tmp_path / "v.keras")
     for each in (fresh, load_verifier(tmp_path / "v.keras")):
         assert (float(each.scale.w), float(each.scale.b)) == (0.25, 2.5)
 
@@ -274,10 +280,10 @@ def test_training_on_batches_trains_all_uses(encoder, scale):
 
 def test_pair_logits_are_scaled_cosines_of_all_pairs(encoder, scale):
     embeddings = embed(encoder, speech(5, seed=1))
-    logits = array(pair_logits(embeddings, ScaledCosine(w=3.0, b=1.0)))
+    logits = array(ScaledCosine(w=3.0, b=1.0)(AllPairs()(embeddings)))
     np.testing.assert_allclose(logits, 3 * embeddings @ embeddings.T + 1, atol=1e-5)
     expected = batch_model(encoder, scale).predict(speech(5, seed=1), verbose=0)
-    np.testing.assert_allclose(array(pair_logits(embeddings, scale)), expected, atol=1e-4)
+    np.testing.assert_allclose(array(scale(AllPairs()(embeddings))), expected, atol=1e-4)
 
 
 # ---- several encoders as one -------------------------------------------------------------------------------
@@ -321,10 +327,11 @@ def test_several_encoders_keep_their_weights(three):
     np.testing.assert_array_equal(changed, np.repeat([False, True, False], 5))
 
 
+@pytest.mark.slow
 def test_several_encoders_survive_the_disk(three, tmp_path):
     scale = ScaledCosine(7.5, -3.0, name="calibration")
     verifier = Verifier(concatenate_encoders(three), PLDA(3, 5).fit(*known(5, 3)), scale, FEATURES, 0.4)
-    save_verifier(verifier, tmp_path / "v.keras")
+    save_system(verifier, tmp_path / "v.keras")
     loaded = load_verifier(tmp_path / "v.keras", FEATURES)
     for samples in (200, 400):  # another number of frames
         waveforms = np.random.default_rng(1).uniform(-0.5, 0.5, (4, samples)).astype(np.float32)
@@ -336,6 +343,27 @@ def test_several_encoders_survive_the_disk(three, tmp_path):
     siamese = siamese_model(loaded.encoder, loaded.scale, loaded.plda)
     chances = siamese.predict([speech(3), speech(3, 14)], verbose=0)
     assert chances.shape == (3, 1)
+
+
+def test_pairs_are_scored_row_by_row(verifier):
+    embeddings = known(5)[0][:6].astype(np.float32)
+    found = verifier.pair_scores(embeddings[:4], embeddings[2:])
+    expected = np.diag(verifier.scores(embeddings[:4], embeddings[2:]))
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    assert np.ptp(expected) > 0.01
+
+
+def test_recordings_of_unlike_length_are_embedded_by_length():
+    calls = []
+
+    def embed(batch):
+        calls.append(batch.shape)
+        return batch.sum(axis=1, keepdims=True)
+
+    rows = [np.arange(1.0, 6), np.arange(3.0), np.arange(10.0, 14), np.arange(7.0, 10)]
+    found = embed_by_length(embed, rows, np.array([3, 2, 3, 2]))
+    assert found.tolist() == [[1 + 2 + 3], [0 + 1], [10 + 11 + 12], [7 + 8]]
+    assert calls == [(2, 2), (2, 3)]
 
 
 def test_enrolled_voices_are_their_mean(verifier):
@@ -384,7 +412,7 @@ def test_all_obstacles_are_named_together():
 
 def test_a_verifier_survives_the_disk(verifier, tmp_path):
     path = tmp_path / "models" / "siamese.keras"
-    save_verifier(verifier, path)
+    save_system(verifier, path)
     loaded = load_verifier(path, FEATURES)
     assert loaded.threshold == 0.4375
     assert loaded.spectrogram == FEATURES
@@ -395,7 +423,7 @@ def test_a_verifier_survives_the_disk(verifier, tmp_path):
     theirs, ours = (array(m.encoder.get_layer("standardise").mean) for m in (loaded, verifier))
     np.testing.assert_array_equal(theirs, ours)
     assert [file.name for file in path.parent.iterdir()] == ["siamese.keras"]
-    save_verifier(loaded, path)  # and once more
+    save_system(loaded, path)  # and once more
     np.testing.assert_array_equal(load_verifier(path).embed(waveforms), verifier.embed(waveforms))
 
 
@@ -408,7 +436,7 @@ def test_embed_takes_waveforms(verifier):
 
 
 def test_the_loaded_model_can_be_used_in_all_ways(verifier, tmp_path):
-    save_verifier(verifier, tmp_path / "v.keras")
+    save_system(verifier, tmp_path / "v.keras")
     loaded = load_verifier(tmp_path / "v.keras")
     a, b = speech(3, seed=1), speech(3, seed=2)
     expected = siamese_model(verifier.encoder, verifier.scale, verifier.plda).predict([a, b], verbose=0)
@@ -419,7 +447,7 @@ def test_the_loaded_model_can_be_used_in_all_ways(verifier, tmp_path):
 
 
 def test_other_features_are_refused(verifier, tmp_path):
-    save_verifier(verifier, tmp_path / "v.keras")
+    save_system(verifier, tmp_path / "v.keras")
     for other, named in [
         (Spectrogram(n_fft=24, hop_length=11), r"n_fft=22 \(asked for 24\)"),
         (Spectrogram(n_fft=22, hop_length=11, compression="none"), "compression=log"),
@@ -440,7 +468,7 @@ def test_a_missing_model_is_named_with_the_command_that_makes_it(tmp_path):
 
 def test_damaged_models_are_refused_in_one_line(verifier, tmp_path):
     path = tmp_path / "v.keras"
-    save_verifier(verifier, path)
+    save_system(verifier, path)
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[whole.index(b"Verifier")] ^= 1  # in config.json
@@ -467,7 +495,7 @@ def rewritten(path, new, change):
 
 
 def test_settings_of_a_later_version_are_refused_by_name(verifier, tmp_path):
-    save_verifier(verifier, tmp_path / "v.keras")
+    save_system(verifier, tmp_path / "v.keras")
     for change, named in [
         (lambda config: config["spectrogram"].update(window="hann"), "window"),
         (lambda config: config["spectrogram"].update(compression="root"), "root"),
@@ -489,7 +517,7 @@ def test_models_of_another_kind_are_refused(encoder, tmp_path):
 def test_a_full_disk_keeps_the_earlier_model(verifier, tmp_path):
     resource = pytest.importorskip("resource")  # a largest file size fails the write as a full disk does
     path = tmp_path / "v.keras"
-    save_verifier(verifier, path)
+    save_system(verifier, path)
     earlier = path.read_bytes()
     verifier.threshold = 0.9
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -499,13 +527,13 @@ def test_a_full_disk_keeps_the_earlier_model(verifier, tmp_path):
             with pytest.raises(
                 InputError, match=r"v\.keras could not be saved \(File too large\)"
             ) as refusal:
-                save_verifier(verifier, path)
+                save_system(verifier, path)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         one_line(refusal)
         assert path.read_bytes() == earlier
         assert [file.name for file in tmp_path.iterdir()] == ["v.keras"]
-    save_verifier(verifier, path)
+    save_system(verifier, path)
     assert load_verifier(path).threshold == 0.9
 
 
@@ -537,6 +565,6 @@ def test_replacing_is_all_or_nothing(tmp_path):
 def test_a_folder_that_cannot_be_is_refused(verifier, tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(InputError, match=r"v\.keras could not be saved") as refusal:
-        save_verifier(verifier, tmp_path / "file" / "v.keras")
+        save_system(verifier, tmp_path / "file" / "v.keras")
     one_line(refusal)
     assert (tmp_path / "file").read_text() == "no folder"

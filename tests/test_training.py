@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import InputError, bootstrap, features, files, models, training
+from helpers import InputError, bootstrap, checkpoint, features, files, models, training
 from helpers.augmentation import at_speed, telephone_call
 from helpers.batches import TrainingConfig, assign_folds
 from helpers.calibration import calibrate
@@ -21,7 +21,7 @@ from helpers.data.corpora import Corpus
 from helpers.features import Spectrogram
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
-from helpers.models import ScaledCosine, layer_seed, pair_logits
+from helpers.models import AllPairs, ScaledCosine, layer_seed
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
 from helpers.training import TrainingHooks, draw_epoch, held_out_scores, prepare_folds, train
@@ -273,6 +273,7 @@ def unbroken(tmp_path_factory):
     return Run(tones(), QUICK, tmp_path_factory.mktemp("run") / "progress.npz")
 
 
+@pytest.mark.slow
 def test_an_easy_corpus_is_learnt(unbroken):
     losses = unbroken.history["loss"]
     assert len(losses) == len(unbroken.history["val_loss"]) == 6
@@ -314,6 +315,7 @@ def held_out_trials(run):
     return map(np.concatenate, zip(*parts, strict=True))
 
 
+@pytest.mark.slow
 def test_a_training_that_does_not_fit_into_memory_is_the_same(unbroken, monkeypatch):
     made = []
     monkeypatch.setattr(training, "BATCHES", 2)
@@ -369,6 +371,7 @@ def test_progress_is_kept_while_it_runs_and_removed_at_the_end(unbroken):
     assert list(unbroken.path.parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_encoder_learns_what_it_would_learn_alone(unbroken):
     """The first fold has the fewest batches: it sees the same ones with the other beside it or not."""
     alone = Run(tones(), replace(QUICK, encoders=1))
@@ -381,6 +384,7 @@ def test_an_encoder_learns_what_it_would_learn_alone(unbroken):
     assert alone.facts["held_out_eer"] == pytest.approx(equal_error(*held_out_trials(alone))[0], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_fifty_one_speakers_in_five_folds():
     config = replace(QUICK, epochs=2, folds=5, encoders=5, batch_speakers=25)
     run = Run(tones(51, 4), config, hooks=LIGHT)
@@ -415,7 +419,7 @@ def two_objectives(embeddings, config, speakers):
     """All pairs, and which of the speakers: two outputs of different shapes."""
     classes = keras.layers.Dense(speakers)(embeddings)
     cost = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return [pair_logits(embeddings, ScaledCosine()), classes], [BalancedPairLoss(), cost]
+    return [ScaledCosine()(AllPairs()(embeddings)), classes], [BalancedPairLoss(), cost]
 
 
 def loud_copies(corpus, speakers, spectrogram, config):
@@ -429,6 +433,7 @@ def flatten(spectrograms, rng):
     return np.ones_like(spectrograms)
 
 
+@pytest.mark.slow
 def test_two_objectives_teach_one_encoder():
     """Also where a batch has more utterances than there are classes."""
     run = Run(tones(10), replace(QUICK, epochs=1), hooks=TrainingHooks(light, two_objectives))
@@ -486,6 +491,7 @@ def assert_same(run, expected):
         np.testing.assert_allclose(run.history[name], losses, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_been(tmp_path, unbroken):
     path = tmp_path / "progress.npz"
     code = "import sys, test_training; test_training.train_and_be_killed(sys.argv[1])"
@@ -508,6 +514,7 @@ def light_run():
     return Run(tones(), SHORT, hooks=LIGHT)
 
 
+@pytest.mark.slow
 def test_a_model_knows_that_it_learnt_from_calls(light_run):
     corpus = tones()
     calls = corpus._replace(waveforms=np.stack([telephone_call(each, None) for each in corpus.waveforms]))
@@ -515,6 +522,7 @@ def test_a_model_knows_that_it_learnt_from_calls(light_run):
     assert not light_run.verifier.trained_on_calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [2, 4])
 def test_an_interrupted_run_goes_on_in_the_same_process(tmp_path, light_run, after):
     """Also when all that was left to do is to remove the file."""
@@ -541,13 +549,14 @@ class Stopped(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_other_settings_and_ingredients_are_other_runs(monkeypatch):
     """The fingerprint is of what is done, not of the names that Keras and Python give things."""
 
-    def stop(model, path, run):
+    def stop(model, path, run, *_):
         raise Stopped(run)
 
-    monkeypatch.setattr(training, "Checkpoint", stop)
+    monkeypatch.setattr(checkpoint, "Checkpoint", stop)
 
     def run_of(corpus=None, spectrogram=FEATURES, change=None, **hooks):
         hooks = TrainingHooks(**{"encoder": light} | hooks)

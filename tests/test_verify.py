@@ -33,6 +33,7 @@ def paths(folder, names):
     return [str(folder / f"{name}.wav") for name in names.split()]
 
 
+@pytest.mark.slow
 def test_exit_status_and_words_for_the_same_person_and_for_two(folder, capsys):
     assert verify.main([*paths(folder, "a0 a1"), "--model", MODEL]) == 0
     assert capsys.readouterr().out.startswith("The same person: the probability of one person is ")
@@ -40,30 +41,33 @@ def test_exit_status_and_words_for_the_same_person_and_for_two(folder, capsys):
     assert capsys.readouterr().out.startswith("Different people: ")
 
 
+@pytest.mark.slow
 def test_the_score_is_the_models_own(folder, verifier):
     answer = verify.verify(verifier, paths(folder, "a0 a1"), paths(folder, "b0")[0])
-    speech = quality.trim_silence([audio.load_query(path) for path in paths(folder, "a0 a1 b0")], 35)
+    speech = quality.trim_silence([audio.load_recording(path) for path in paths(folder, "a0 a1 b0")], 35)
     embeddings = np.concatenate([verifier.embed(each) for each in speech])
     expected = np.mean([verifier.scores(embeddings[row : row + 1], embeddings[2:])[0, 0] for row in (0, 1)])
-    assert answer["score"] == pytest.approx(expected, abs=1e-4)
-    assert answer["probability"] == pytest.approx(1 / (1 + np.exp(-expected)), abs=1e-4)
-    assert answer["same"] == (expected >= 0)
+    assert answer.score == pytest.approx(expected, abs=1e-4)
+    assert answer.probability == pytest.approx(1 / (1 + np.exp(-expected)), abs=1e-4)
+    assert answer.same == (expected >= 0)
 
 
 def test_the_operating_point_moves_threshold_and_probability(folder, verifier):
     a0, a1 = paths(folder, "a0 a1")
     plain, rare = verify.verify(verifier, [a0], a1), verify.verify(verifier, [a0], a1, prior=1e-9)
-    assert (plain["same"], rare["same"]) == (True, False)
-    assert rare["score"] == plain["score"]
-    assert rare["probability"] < 0.01 < plain["probability"]
+    assert (plain.same, rare.same) == (True, False)
+    assert rare.score == plain.score
+    assert rare.probability < 0.01 < plain.probability
     dear = verify.verify(verifier, [a0], a1, cost_false_alarm=np.e)
-    assert dear["threshold"] == pytest.approx(1)
-    assert dear["probability"] == plain["probability"]
+    assert dear.threshold == pytest.approx(1)
+    assert dear.probability == plain.probability
 
 
 def test_json_is_for_machines(folder, capsys):
     assert verify.main([*paths(folder, "a0 a1"), "--model", MODEL, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
+    keys = ["same", "score", "probability", "threshold", "remarks", "recordings", "model", "trained_on"]
+    assert list(answer) == keys
     assert answer["same"] is True
     assert answer["trained_on"].startswith("synthesised speech")
     assert [each["file"] for each in answer["recordings"]] == ["a0.wav", "a1.wav"]
@@ -75,9 +79,10 @@ def spoilt(folder, name, waveform):
     return str(folder / name)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_told_ends_with_status_2_and_why(folder, tmp_path, capsys):
     a0 = paths(folder, "a0")[0]
-    waveform = audio.load_query(a0)
+    waveform = audio.load_recording(a0)
     text = tmp_path / "text.wav"
     text.write_text("no sound")
     noise = np.random.default_rng(0).normal(size=len(waveform)) * np.std(waveform)
@@ -100,11 +105,11 @@ def test_what_cannot_be_told_ends_with_status_2_and_why(folder, tmp_path, capsys
 
 def test_a_call_is_judged_by_a_model_that_has_learnt_from_calls(folder, tmp_path, verifier, monkeypatch):
     a0, a1 = paths(folder, "a0 a1")
-    call = spoilt(tmp_path, "call.wav", augmentation.telephone_call(audio.load_query(a1), None))
+    call = spoilt(tmp_path, "call.wav", augmentation.telephone_call(audio.load_recording(a1), None))
     with pytest.raises(InputError, match=r"call\.wav has nothing above 4 kHz, like a telephone call"):
         verify.verify(verifier, [a0], call)
     monkeypatch.setitem(verifier.facts, "calls", 0.6)
-    assert np.isfinite(verify.verify(verifier, [call], call)["score"])
+    assert np.isfinite(verify.verify(verifier, [call], call).score)
     with pytest.raises(InputError, match=r"a0\.wav has sound above 4 kHz; expected a telephone call"):
         verify.verify(verifier, [a0], call)
 
@@ -128,16 +133,16 @@ def test_one_recording_is_not_enough(folder, capsys):
 
 def test_a_stranger_among_the_enrolled_is_remarked_on(folder, verifier):
     answer = verify.verify(verifier, paths(folder, "a0 a2 b0"), paths(folder, "a1")[0])
-    assert "b0.wav does not sound like the other recordings enrolled" in answer["remarks"]
+    assert "b0.wav does not sound like the other recordings enrolled" in answer.remarks
     answer = verify.verify(verifier, paths(folder, "a0 a1"), paths(folder, "a2")[0])
-    assert not [remark for remark in answer["remarks"] if "enrolled" in remark]
+    assert not [remark for remark in answer.remarks if "enrolled" in remark]
 
 
 def test_another_microphone_is_remarked_on(folder, tmp_path, verifier):
     a0, a1 = paths(folder, "a0 a1")
-    thin = np.diff(audio.load_query(a1), n=2)  # 12 dB an octave
+    thin = np.diff(audio.load_recording(a1), n=2)  # 12 dB an octave
     answer = verify.verify(verifier, [a0], spoilt(tmp_path, "thin.wav", thin))
-    assert any(each.startswith("thin.wav sounds like another microphone") for each in answer["remarks"])
+    assert any(each.startswith("thin.wav sounds like another microphone") for each in answer.remarks)
     assert "Mind: thin.wav sounds like another microphone" in verify.describe(answer)
 
 

@@ -28,7 +28,11 @@ FIRST, PATIENCE = 300_000, 60_000  # milliseconds; the first page waits for Tens
 OURS, OTHER = 6, 13  # test speakers whom the committed model tells apart by a wide margin
 HOSTILE_NAME = "<img src=x onerror=document.title=7>.wav"
 
-pytestmark = pytest.mark.skipif(CHROME is None, reason="no Chromium or Chrome is installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROME is None, reason="no Chromium or Chrome is installed"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,7 @@ def enrol(page, clips):
     expect(page.locator(".voices-step").first.locator(".voices-clip")).to_have_count(3)
 
 
+@pytest.mark.slow
 def test_one_person_is_told_from_two(page, clips):
     expect(page.get_by_text("still needed: 3 more of step 1")).to_be_visible()
     enrol(page, clips)
@@ -155,6 +160,7 @@ def test_the_nearest_voices_are_the_speaker_s(page, clips):
     expect(near.first).to_have_text(f"tes {OTHER}")
 
 
+@pytest.mark.slow
 def test_the_microphone(page):
     page.get_by_role("button", name="Record").nth(1).click()
     expect(page.locator(".voices-doing").nth(1)).to_contain_text(re.compile("([3-9]|1.) s of 20"))

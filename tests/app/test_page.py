@@ -78,7 +78,7 @@ def test_a_clip_of_every_kind_is_taken(kind):
 
 
 def test_what_is_no_recording_is_refused_in_one_line(monkeypatch):
-    assert refusal(b"") == f"a.wav is empty; {uploads.EXPECTED}"
+    assert refusal(b"") == f"a.wav is empty; expected {uploads.EXPECTED}"
     assert refusal(b"no sound" * 200).startswith("a.wav cannot be decoded (LibsndfileError: ")
     flac = sound(talk(), "FLAC")
     assert refusal(flac[:30], "b.flac").startswith("b.flac cannot be decoded (")
@@ -133,14 +133,7 @@ def test_what_is_told_is_escaped():
     assert told.count("&lt;img src=x onerror=alert(1)&gt;.wav") == 3
     assert "<img src=x" not in told
     assert "<b>" not in told
-    answer = {
-        "same": False,
-        "score": -3.0,
-        "probability": 0.05,
-        "threshold": 0.0,
-        "remarks": [f"{NAME} is short"],
-    }
-    told = markup.answer_html(answer)
+    told = markup.verdict_html(verify.Verdict(False, -3.0, 0.05, 0.0, [f"{NAME} is short"], []))
     assert "Different people: the probability of one person is 5 %." in told
     assert "&lt;img src=x onerror=alert(1)&gt;.wav is short." in told
     assert "<img" not in told
@@ -165,7 +158,7 @@ def test_the_input_keeps_to_its_limits_whatever_the_browser_sends(monkeypatch):
     widget = recorder.ClipInput(lambda *clip: taken.append(clip))
 
     def send(kind, *buffers, **message):
-        widget._heard(
+        widget._receive(
             widget, {"kind": kind, "name": "a.wav", **message}, [memoryview(each) for each in buffers]
         )
 
@@ -192,8 +185,8 @@ def test_whatever_taking_raises_is_a_line():
         raise RuntimeError("boom\nsecond line")
 
     widget = recorder.ClipInput(take)
-    widget._heard(widget, {"kind": "piece", "name": "a"}, [b"1"])
-    widget._heard(widget, {"kind": "whole", "name": "a", "size": 1}, [])
+    widget._receive(widget, {"kind": "piece", "name": "a"}, [b"1"])
+    widget._receive(widget, {"kind": "whole", "name": "a", "size": 1}, [])
     assert widget.said == "a: RuntimeError: boom"
     assert widget.doing == ""
 
@@ -231,7 +224,8 @@ def test_only_this_machine_is_listened_to_unless_told_otherwise():
     assert server.LOOPBACK == "127.0.0.1"
     assert [server.is_loopback(each) for each in ("127.0.0.1", "localhost", "::1")] == [True] * 3
     assert [server.is_loopback(each) for each in ("0.0.0.0", "", "192.168.1.2", "::")] == [False] * 4
-    config = server.settings("127.0.0.1", 8866, False)
+    config = server.settings("127.0.0.1", 8866, False, pages=2)
+    assert server.LimitedKernels(config=config).most == 2
     assert config.Voila.ip == "127.0.0.1"
     assert not config.Voila.tornado_settings["allow_remote_access"]
     assert server.settings("0.0.0.0", 8866, False).Voila.tornado_settings["allow_remote_access"]

@@ -1,15 +1,22 @@
-"""The README says what the project is: its map, its files and its commands."""
+"""The READMEs say what the project is: their maps, files and commands."""
 
 import re
 
 from helpers import PROJECT
-from helpers.batch.chapters import notebook_map, notebooks, with_map
+from helpers.batch.chapters import helpers_map, notebook_map, with_map
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_map_is_that_of_the_notebooks():
-    assert with_map(README, notebook_map(notebooks())) == README, "make readme brings the map up to date"
+    current = with_map(README, notebook_map())
+    assert current == README, "python -m helpers.batch.chapters brings the map up to date"
+
+
+def test_the_map_of_helpers_is_that_of_its_files():
+    text = (PROJECT / "helpers" / "README.md").read_text(encoding="utf-8")
+    current = with_map(text, helpers_map())
+    assert current == text, "python -m helpers.batch.chapters brings the map up to date"
 
 
 def test_every_link_leads_somewhere():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import soundfile
+from scipy.io import wavfile
 from trees import shortened, sphere, tone, write
 
 from helpers import InputError
@@ -18,7 +19,7 @@ def refusal(path):
         decode(path)
     message = str(refused.value)
     assert "\n" not in message
-    assert message.endswith(EXPECTED)
+    assert message.endswith(f"; expected {EXPECTED}")
     return message
 
 
@@ -156,3 +157,14 @@ def test_a_peak_beyond_1_is_brought_down():
     row, _ = excerpt(4 * voice(16000), 16000)
     assert np.abs(row).max() == 1
     assert np.abs(excerpt(voice(16000), 16000)[0]).max() == pytest.approx(0.5, abs=0.02)  # others stay
+
+
+def test_a_query_is_loaded_and_a_bad_one_named(tmp_path):
+    tone = (8000 * np.sin(np.arange(4000) / 10)).astype(np.int16)
+    wavfile.write(tmp_path / "me.wav", 8000, tone)
+    assert audio.load_recording(str(tmp_path / "me.wav")).shape == (8000,)
+    wavfile.write(tmp_path / "still.wav", 16000, 0 * tone)
+    (tmp_path / "text.wav").write_text("no sound")
+    for name, said in (("none", "is missing"), ("still", "holds silence"), ("text", "cannot be decoded")):
+        with pytest.raises(InputError, match=rf"^{name}\.wav {said}.*; expected a recording of speech"):
+            audio.load_recording(tmp_path / f"{name}.wav")

@@ -224,6 +224,7 @@ def test_what_is_said_does_not_depend_on_what_was_said():
     assert np.array_equal(espeak.speak("nobody heard the captain", "m3", "en-us")[0], first)
 
 
+@pytest.mark.slow
 def test_same_bytes_again_in_this_process_and_in_others(small, tmp_path):
     synthesis.make_corpus(tmp_path / "again", **SMALL)
     assert sums(tmp_path / "again") == sums(small)

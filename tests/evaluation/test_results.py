@@ -1,10 +1,14 @@
 """Every system on the same trials and the same draws: equal to what single systems and pairs are told."""
 
+import errno
+import json
+
 import numpy as np
 import pytest
 
-from helpers import bootstrap, calibration, metrics, pairs
+from helpers import InputError, bootstrap, calibration, metrics, pairs
 from helpers.evaluation.results import enrolled_errors, evaluate_over_draws, intervals_table, metrics_row
+from helpers.evaluation.results import write_row
 from helpers.evaluation.score_files import Scores
 
 RNG = np.random.default_rng(3)
@@ -33,18 +37,6 @@ def eer(scores, labels, weights=None):
     return metrics.equal_error(scores, labels, weights)[0]
 
 
-def test_the_first_draw_has_every_speaker_once():
-    assert COUNTS[0].tolist() == [1] * 6
-    assert (COUNTS.sum(axis=1) == 6).all()
-    assert len(np.unique(COUNTS, axis=0)) > 50
-
-
-def test_a_draw_of_one_speaker_alone_is_left_out():
-    counts = bootstrap.draw_speakers([0, 0, 1, 1], 100)
-    assert 30 < len(counts) < 70
-    assert (counts > 0).all()
-
-
 def test_figures_and_intervals_are_those_of_one_system_alone():
     table = evaluate_over_draws(OURS, COUNTS)
     alone = bootstrap.evaluate(MATRIX, SPEAKERS, 0.3, draws=60, seed=5)
@@ -67,11 +59,10 @@ def test_figures_and_intervals_are_those_of_one_system_alone():
 
 
 def test_a_system_is_judged_in_one_order_of_each_pair():
-    spoilt = np.where(np.tri(42) == 1, 9.0, MATRIX)
-    assert np.array_equal(
-        bootstrap.equal_errors_over_draws([spoilt], SPEAKERS, COUNTS),
-        bootstrap.equal_errors_over_draws([MATRIX], SPEAKERS, COUNTS),
-    )
+    spoilt = system(np.where(np.tri(42) == 1, 9.0, MATRIX))
+    columns = ["accuracy", "eer", "roc_auc", "min_dcf", "cllr", "min_cllr"]
+    tables = [evaluate_over_draws(each, COUNTS)[columns] for each in (spoilt, OURS)]
+    assert np.array_equal(*tables)
 
 
 @pytest.mark.parametrize("name", ["eer", "min_cllr"])
@@ -87,10 +78,10 @@ def test_a_difference_is_the_paired_one(name):
     assert bootstrap.difference(tables[0][name], tables[0][name]) == (0, 0, 0)
 
 
-def test_equal_errors_of_several_matrices():
-    found = bootstrap.equal_errors_over_draws([OURS.scores, THEIRS.scores], SPEAKERS, COUNTS)
-    assert found.shape == (2, len(COUNTS))
-    assert found[:, 0] == pytest.approx(
+def test_equal_errors_are_those_of_the_metrics():
+    found = [evaluate_over_draws(each, COUNTS)["eer"] for each in (OURS, THEIRS)]
+    assert np.shape(found) == (2, len(COUNTS))
+    assert [each[0] for each in found] == pytest.approx(
         [eer(of_trials(each.scores), TRIALS.label) for each in (OURS, THEIRS)]
     )
 
@@ -112,12 +103,6 @@ def test_enrolment_averages_scores():
     assert np.array_equal(table["eer_enrol3"], found[1])
 
 
-def test_an_interval_is_of_the_draws_and_not_of_the_figure():
-    found = bootstrap.interval([100.0, *range(101)])
-    assert found == (100, 2.5, 97.5)
-    assert found.excludes_zero
-
-
 def test_figures_as_text():
     table = intervals_table(
         {"ours": evaluate_over_draws(OURS, COUNTS), "theirs": evaluate_over_draws(THEIRS, COUNTS)}
@@ -125,3 +110,57 @@ def test_figures_as_text():
     assert list(table.index) == ["ours", "theirs"]
     assert table.loc["ours", "EER %"].split()[0] == f"{100 * eer(of_trials(MATRIX), TRIALS.label):.1f}"
     assert "to" in table.loc["theirs", "Cllr"]
+    assert list(table) == ["accuracy %", "EER %", "AUC %", "minDCF", "Cllr", "min Cllr", "EER % enrolled 5"]
+
+
+# ---- metrics.json ------------------------------------------------------------------------------------------
+
+
+def written_rows(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def test_rows_are_added_and_replaced(tmp_path):
+    write_row(tmp_path / "out", "siamese_gru", {"eer": 0.1, "corpus": "a"})
+    write_row(tmp_path / "out", "ge2e", {"eer": 0.2})
+    write_row(tmp_path / "out", "siamese_gru", {"eer": np.float64(0.3)})
+    assert written_rows(tmp_path / "out") == {"siamese_gru": {"eer": 0.3}, "ge2e": {"eer": 0.2}}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["metrics.json"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b'{"siamese_gru": {"eer": 0.1}', b"[1, 2]", b"null", b"3", b'"x"', b"\xff\xfe"]
+)
+def test_a_damaged_table_is_refused_and_kept(tmp_path, content):
+    (tmp_path / "metrics.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"metrics\.json is not a JSON object") as refusal:
+        write_row(tmp_path, "ge2e", {"eer": 0.2})
+    assert "\n" not in str(refusal.value)
+    assert (tmp_path / "metrics.json").read_bytes() == content
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_full_disk_keeps_the_table(tmp_path, monkeypatch):
+    write_row(tmp_path, "ge2e", {"eer": 0.2})
+    write_text = type(tmp_path).write_text
+
+    def half(path, text, *args, **kwargs):
+        write_text(path, text[: len(text) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "write_text", half)
+        with pytest.raises(InputError, match=r"metrics\.json could not be saved \(No space left") as refusal:
+            write_row(tmp_path, "siamese_gru", {"eer": 0.1})
+    assert "\n" not in str(refusal.value)
+    assert written_rows(tmp_path) == {"ge2e": {"eer": 0.2}}
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_row_that_is_no_json_keeps_the_table(tmp_path):
+    write_row(tmp_path, "ge2e", {"eer": 0.2})
+    for unfit in ({1, 2}, float("nan")):
+        with pytest.raises(InputError, match=r"metrics\.json: the row siamese_gru cannot be written"):
+            write_row(tmp_path, "siamese_gru", {"eer": unfit})
+    assert written_rows(tmp_path) == {"ge2e": {"eer": 0.2}}
+    assert len(list(tmp_path.iterdir())) == 1

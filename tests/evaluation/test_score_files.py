@@ -10,7 +10,7 @@ import pytest
 from helpers import InputError, bootstrap, calibration, metrics, models, pairs
 from helpers.data.corpora import Corpus
 from helpers.evaluation import score_files
-from helpers.evaluation.results import add_rows
+from helpers.evaluation.results import add_rows, write_row
 from helpers.features import Spectrogram
 from helpers.plda import PLDA
 from helpers.research import baselines
@@ -161,8 +161,8 @@ def test_a_missing_system_is_named_with_its_command():
 
 
 def test_rows_of_a_system_s_own_program_stay(tmp_path):
-    metrics.write_row(tmp_path, "siamese_gru", {"corpus": "tones", "train_seconds": 20})
-    metrics.write_row(tmp_path, "mfcc_lda", {"corpus": "real speech", "eer": 0.5})
+    write_row(tmp_path, "siamese_gru", {"corpus": "tones", "train_seconds": 20})
+    write_row(tmp_path, "mfcc_lda", {"corpus": "real speech", "eer": 0.5})
     rows = {name: {"corpus": "tones", "eer": 0.1} for name in ("siamese_gru", "mfcc_lda", "ge2e")}
     assert add_rows(tmp_path, rows) == ["mfcc_lda", "ge2e"]
     written = json.loads((tmp_path / "metrics.json").read_text())
@@ -228,6 +228,7 @@ def test_the_floor_is_calibrated_on_speakers_that_its_folds_held_out():
     assert mfcc_lda.MfccLda().fit(training).calibration == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.backend
 def test_the_published_recipe_keeps_its_logits(tmp_path, monkeypatch):
     training, test = tones(5, 4, 4096), tones(6, 6, 5120, seed=1)

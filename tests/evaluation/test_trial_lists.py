@@ -8,7 +8,6 @@ from trees import tone, write
 
 from helpers import PROJECT, InputError, metrics
 from helpers.evaluation.trial_lists import figures, find_recordings, main, read_trials, score_trials
-from helpers.search.plda_distance import by_cosine
 from helpers.verifier import embed_recordings, load_verifier
 
 LIST = """1 id10270/a/00001.wav id10270/b/00002.wav
@@ -30,15 +29,19 @@ def corpus(tmp_path):
     return folder
 
 
-def spectra(heard):
-    """Embeddings for tests; notes how many waveforms were embedded."""
+class Spectra:
+    """Stands in for a verifier: spectra compared by their cosine; notes how many waveforms were embedded."""
 
-    def voices_of(waveforms):
-        heard.append(len(waveforms))
+    def __init__(self):
+        self.heard = []
+
+    def embed(self, waveforms):
+        self.heard.append(len(waveforms))
         found = np.stack([np.abs(np.fft.rfft(wave, 4096))[:64] for wave in waveforms])
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
-    return voices_of
+    def pair_scores(self, first, second):
+        return np.sum(first * second, axis=1)
 
 
 def test_a_list_is_read(tmp_path, corpus):
@@ -74,11 +77,11 @@ def test_recordings_are_found_where_they_are(corpus):
 
 def test_each_trial_is_scored_and_each_recording_embedded_once(tmp_path, corpus, monkeypatch):
     monkeypatch.setattr("helpers.evaluation.trial_lists.BATCH", 3)
-    heard, trials = [], read_trials(tmp_path / "veri_test.txt")
-    scores = score_trials(trials, corpus, spectra(heard), by_cosine(64))
-    assert heard == [3, 1]
-    everything = [tone(int(name[4]), 1.3) for name in NAMES]
-    cosines = metrics.cosine_scores(spectra([])(everything))
+    monkeypatch.setattr("helpers.evaluation.trial_lists.TRIALS", 3)
+    verifier, trials = Spectra(), read_trials(tmp_path / "veri_test.txt")
+    scores = score_trials(trials, corpus, verifier)
+    assert verifier.heard == [3, 1]
+    cosines = metrics.cosine_scores(verifier.embed([tone(int(name[4]), 1.3) for name in NAMES]))
     np.testing.assert_allclose(
         scores, [cosines[0, 1], cosines[0, 2], cosines[2, 1], cosines[2, 3]], atol=1e-3
     )

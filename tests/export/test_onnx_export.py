@@ -16,7 +16,7 @@ from helpers.export.onnx_graphs import embeddings_graph, scores_graph
 from helpers.features import Spectrogram
 from helpers.models import ScaledCosine, gru_encoder, concatenate_encoders
 from helpers.plda import PLDA
-from helpers.verifier import Verifier, load_verifier, model_digest, save_verifier
+from helpers.verifier import Verifier, load_verifier, model_digest, save_system
 
 pytestmark = pytest.mark.backend
 
@@ -291,12 +291,12 @@ def test_numbers_that_are_none_are_not_kept(briefly, tmp_path):
 
 
 def test_the_command(small, briefly, tmp_path, monkeypatch, capsys):
-    save_verifier(small, tmp_path / "models" / "siamese_gru.keras")
+    save_system(small, tmp_path / "models" / "siamese_gru.keras")
     monkeypatch.setattr(verify, "TRAINED", tmp_path / "models" / "siamese_gru.keras")
     assert onnx_export.main(["--out", str(tmp_path / "out")]) == 0
     told = capsys.readouterr()
     assert "siamese_gru_scores.onnx: 0.0 MB" in told.out
-    assert "Largest differences from siamese_gru.keras: voices" in told.out
+    assert "Largest differences from siamese_gru.keras: embeddings" in told.out
     waveforms = noise(2, 300)
     found = voices_of(onnx.load(tmp_path / "out" / "siamese_gru.onnx"), waveforms)
     np.testing.assert_allclose(found, embed(small, waveforms), atol=5e-6)
@@ -304,8 +304,8 @@ def test_the_command(small, briefly, tmp_path, monkeypatch, capsys):
 
 def test_the_command_refuses_in_one_line(briefly, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("no folder")
-    save_verifier(verifier_of(encoder_with(layers.LSTM(4, name="memory"))), tmp_path / "lstm.keras")
-    save_verifier(made(), tmp_path / "good.keras")
+    save_system(verifier_of(encoder_with(layers.LSTM(4, name="memory"))), tmp_path / "lstm.keras")
+    save_system(made(), tmp_path / "good.keras")
     for arguments, told in (
         (["lstm.keras", "--out", "out"], "memory of the encoder is a LSTM"),
         (["none.keras", "--out", "out"], "none.keras does not exist"),

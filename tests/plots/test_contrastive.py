@@ -25,7 +25,9 @@ def matrix():
 
 def test_every_feature_has_a_panel_on_one_time_axis():
     waveform = RNG.normal(size=8000)
-    figure = contrastive_plots.plot_features(waveform, classical_features.frame_features(waveform), "noise")
+    features = classical_features.frame_features(waveform)
+    figure = contrastive_plots.plot_features(waveform, features, classical_features.UNITS, 512, 160, "noise")
+    assert figure.axes[len(features)].get_xlabel() == "time (s); frames of 32 ms every 10 ms"
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert titles == ["waveform, noise", *classical_features.UNITS]
     panels = [axes for axes in figure.axes if axes.get_title()]
@@ -37,7 +39,9 @@ def test_the_best_feature_is_at_the_top():
     columns = ["values", "eer", "low", "high", "eer_lda", "low_lda", "high_lda"]
     rows = [[40, 0.1, 0.05, 0.2, 0.05, 0.02, 0.1], [2, 0.4, 0.35, 0.45, 0.4, 0.3, 0.5]]
     table = pd.DataFrame(rows, ["MFCC", "chroma"], columns)
-    (axes,) = contrastive_plots.plot_feature_ranking({"words": table}).axes
+    figure = contrastive_plots.plot_feature_ranking({"words": table}, "names")
+    (axes,) = figure.axes
+    assert (axes.get_title(), figure.get_suptitle()) == ("words", "names")
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["chroma (2)", "MFCC (40)"]
     assert axes.get_yticks()[1] > axes.get_yticks()[0]
     assert "%" in axes.get_xlabel()

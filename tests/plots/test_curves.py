@@ -1,5 +1,7 @@
 """What the pictures of learning and scores show: their axes, and their content."""
 
+from typing import ClassVar
+
 import matplotlib
 
 matplotlib.use("agg")
@@ -11,7 +13,7 @@ from scipy.stats import norm
 
 from helpers import metrics
 from helpers.features import Spectrogram
-from helpers.plots import curves, learning as learning_plots
+from helpers.plots import curves, learning as learning_plots, style
 
 RNG = np.random.default_rng(0)
 LABELS = np.repeat([0, 1], [900, 100])
@@ -51,6 +53,38 @@ def test_learning_curves_mark_ln_2():
     assert any(np.allclose(line.get_ydata(), np.log(2)) for line in axes.lines)
 
 
+def test_losses_have_a_panel_each():
+    histories = {"one": {"Adam": [0.5, 0.25]}, "other": {"Adam": [2, 1, 0.5], "descent": [2, 2, 2]}}
+    one, other = labelled(learning_plots.plot_losses(histories, "speech", "loss (nats)")).axes
+    assert [axes.get_title() for axes in (one, other)] == ["one", "other"]
+    assert one.lines[0].get_xydata().tolist() == [[1, 0.5], [2, 0.25]]
+    assert [line.get_ydata().tolist() for line in other.lines] == [[2, 1, 0.5], [2, 2, 2]]
+    assert [text.get_text() for text in other.get_legend().get_texts()] == ["Adam", "descent"]
+    assert one.get_ylabel() == "loss (nats)"
+
+
+def test_a_live_picture_is_drawn_anew_after_each_epoch(monkeypatch):
+    class Shown:
+        figures: ClassVar = []
+
+        def update(self, figure):
+            self.figures.append(figure)
+
+    monkeypatch.setattr("IPython.display.display", lambda display_id: Shown())
+    live = style.LivePicture(lambda losses: learning_plots.plot_losses({"": {"net": losses}}))
+    live([0.5])
+    live([0.5, 0.25], "an encoder")
+    drawn = [figure.axes[0].lines[0].get_ydata().tolist() for figure in Shown.figures]
+    assert drawn == [[0.5], [0.5, 0.25]]
+    assert plt.get_fignums() == []
+
+
+def test_panels_are_as_many_as_parts():
+    figure, axes = style.new_panels("abcde", 3, 2, 1.5)
+    assert (len(axes), len(figure.axes), figure.axes[5].axison) == (5, 6, False)
+    assert figure.get_size_inches().tolist() == [6, 3]
+
+
 def test_voice_maps_draw_every_utterance_in_two_principal_components():
     figure = labelled(learning_plots.plot_embeddings({"before": VOICES, "after": 2 * VOICES}, SPEAKERS))
     first, second = ([c.get_offsets() for c in axes.collections] for axes in figure.axes)
@@ -71,6 +105,12 @@ def test_score_histograms_show_both_kinds_and_the_threshold():
         "threshold 0.30",
     ]
     assert axes.lines[0].get_xdata()[0] == 0.3
+    different, same = (patch.get_data() for patch in axes.patches)
+    assert different.values.sum() == pytest.approx(100)
+    bin_of_a_half = np.searchsorted(same.edges, 0.5) - 1
+    low, high = same.edges[bin_of_a_half : bin_of_a_half + 2]
+    expected = np.mean((SCORES[LABELS == 1] >= low) & (SCORES[LABELS == 1] < high))
+    assert same.values[bin_of_a_half] == pytest.approx(100 * expected)
 
 
 def test_similarity_matrix_marks_where_speakers_begin():
@@ -91,6 +131,28 @@ def test_roc_and_det_pass_through_their_operating_points():
     assert f"{point[0]:.1f} /" in roc.get_legend().get_texts()[0].get_text()
 
 
+def test_rates_and_points_are_drawn():
+    rng, labels = np.random.default_rng(0), np.repeat([1, 0], 500)
+    scores = rng.normal(4 * labels - 2, 2)
+    axes = labelled(curves.plot_rates(scores, labels, {"here": 0.0, "there": 3.0}, score=1.5)).axes[0]
+    accepted, rejected, crossing, here, there, own = axes.lines
+    rate, threshold = metrics.equal_error(scores, labels)
+    assert np.ravel(crossing.get_data()) == pytest.approx([threshold, 100 * rate])
+    for line, expected in (
+        (accepted, np.mean(scores[labels == 0] >= 0)),
+        (rejected, np.mean(scores[labels == 1] < 0)),
+    ):
+        thresholds, rates = line.get_data()
+        assert np.interp(0, thresholds, rates) == pytest.approx(100 * expected, abs=0.5)
+    assert (here.get_xdata()[0], there.get_xdata()[0], own.get_xdata()[0]) == (0, 3, 1.5)
+    left, right = axes.get_xlim()
+    assert left < 0 < 3 < right
+    assert [text.get_text().strip() for text in axes.texts] == ["here", "there"]
+    axes = curves.plot_rates(scores, labels, {"far away": 40.0}).axes[0]
+    assert axes.get_xlim()[1] > 40
+    assert "this recording" not in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def test_the_slider_starts_at_the_threshold(monkeypatch):
     shown = []
     monkeypatch.setattr(curves, "plot_roc_det", lambda scores, labels, marks, title: shown.append(marks))
@@ -99,10 +161,15 @@ def test_the_slider_starts_at_the_threshold(monkeypatch):
 
 
 def test_enrolment_and_shift_curves_are_labelled():
-    figure = curves.plot_error_by_enrolment(
-        [1, 2], [0.1, 0.05], [np.array([0.05, 0.2]), np.array([0.01, 0.1])]
-    )
-    assert labelled(figure).axes[0].lines[0].get_ydata().tolist() == [10, 5]
+    ends = [np.array([0.05, 0.2]), np.array([0.01, 0.1])]
+    figure = curves.plot_error_rates([1, 2], {"net": [0.1, 0.05]}, "utterances enrolled", intervals=ends)
+    axes = labelled(figure).axes[0]
+    assert axes.lines[0].get_ydata().tolist() == [10, 5]
+    assert axes.collections[0].get_paths()[0].get_extents().intervaly == pytest.approx([1, 20])
+    assert axes.get_xlim()[0] < axes.get_xlim()[1]
+    noisy = curves.plot_error_rates([20, 0], {"hiss": [0.1, 0.3], "babble": [0.1, 0.2]}, "ratio (dB)").axes[0]
+    assert [line.get_ydata().tolist() for line in noisy.lines] == [[10, 30], [10, 20]]
+    assert noisy.get_xlim()[0] > noisy.get_xlim()[1]  # more noise to the right
     shift = labelled(learning_plots.plot_loss_over_shift([-1, 0], [0.9, 0.7])).axes[0]
     assert any(np.allclose(line.get_ydata(), np.log(2)) for line in shift.lines)
 

@@ -58,12 +58,13 @@ def test_results_are_read_and_refused_by_name(tmp_path):
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(
-            InputError, match=r"^ideas\.csv cannot be read \(.*\); make research DATA=\.\.\. writes it$"
+            InputError,
+            match=r"^ideas\.csv cannot be read \(.*\); python -m helpers\.research\.experiments writes it$",
         ):
             research_plots.load_results(path, ["eer"])
     IDEAS.to_csv(path, index=False)
     assert research_plots.load_results(path, ["corpus", "eer"])["eer"].tolist() == IDEAS["eer"].tolist()
-    with pytest.raises(InputError, match=r"ideas\.csv has no column seed, loss; make research"):
+    with pytest.raises(InputError, match=r"ideas\.csv has no column seed, loss; python -m helpers"):
         research_plots.load_results(path, ["corpus", "seed", "loss"])
 
 

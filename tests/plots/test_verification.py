@@ -26,23 +26,6 @@ def test_speech_is_marked_where_it_is():
     assert below.images[0].get_extent() == pytest.approx((0, 3, 0, 8), abs=1e-3)
 
 
-def test_rates_and_points_are_drawn():
-    rng, labels = np.random.default_rng(0), np.repeat([1, 0], 500)
-    scores = rng.normal(4 * labels - 2, 2)
-    figure = verification_plots.plot_rates(scores, labels, {"here": 0.0, "there": 3.0}, score=1.5)
-    axes = figure.axes[0]
-    accepted, rejected, here, there, own = axes.lines
-    for line, expected in (
-        (accepted, np.mean(scores[labels == 0] >= 0)),
-        (rejected, np.mean(scores[labels == 1] < 0)),
-    ):
-        thresholds, rates = line.get_data()
-        assert np.interp(0, thresholds, rates) == pytest.approx(100 * expected, abs=0.5)
-    assert (here.get_xdata()[0], there.get_xdata()[0], own.get_xdata()[0]) == (0, 3, 1.5)
-    left, right = axes.get_xlim()
-    assert left < 0 < 3 < right
-
-
 def test_bars_are_the_tables_values():
     rows = {"as they are": (0.1, 0.2, 0.0, 0.3), "hiss": (0.4, 0.5, 0.6, 0.4)}
     table = pd.DataFrame(rows, index=["missed", "let_in", "refused", "warned"]).T

@@ -21,6 +21,7 @@ def _close_figures():
     plt.close("all")
 
 
+@pytest.mark.slow
 def test_neighbours_stay_neighbours():
     places = np.repeat(10 * RNG.normal(size=(6, 12)), 5, axis=0) + 0.1 * RNG.normal(size=(30, 12))
     points = voice_plots.tsne_positions(places)

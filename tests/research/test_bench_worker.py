@@ -13,6 +13,7 @@ from samples import voices
 
 from helpers import PROJECT, InputError, batches, bootstrap, metrics, pairs, training
 from helpers.features import Spectrogram
+from helpers.files import file_digest
 from helpers.research import bench, bench_worker
 from helpers.systems import mfcc_lda, published_recipe
 
@@ -142,11 +143,23 @@ def test_peak_memory_is_the_process_s_own():
     assert 150 < after - before < 250
 
 
+@pytest.mark.parametrize(
+    ("memory", "megabytes"),
+    [(SimpleNamespace(rss=3e6), 3), (SimpleNamespace(rss=3e6, peak_wset=5e6), 5)],
+    ids=["macOS", "Windows"],
+)
+def test_peak_memory_where_there_is_no_proc(monkeypatch, tmp_path, memory, megabytes):
+    monkeypatch.setattr(bench_worker, "Path", lambda path: tmp_path / "none")
+    process = SimpleNamespace(memory_info=lambda: memory)
+    monkeypatch.setattr(bench_worker.psutil, "Process", lambda: process)
+    assert bench_worker.peak_memory() == megabytes
+
+
 def test_code_is_what_was_loaded():
     found = bench_worker.loaded_code()
     assert {"research/bench_worker.py", "metrics.py", "__init__.py"} <= set(found)
     assert all((PROJECT / "helpers" / name).is_file() for name in found)
-    assert found["research/bench_worker.py"] == bench_worker.digest(bench_worker.__file__)
+    assert found["research/bench_worker.py"] == file_digest(bench_worker.__file__)
     assert len(set(found.values())) == len(found)
     script = "from helpers.research import bench_worker; print(*bench_worker.loaded_code())"
     bare = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
@@ -198,6 +211,7 @@ def test_every_system_of_the_tables_can_be_measured():
     assert set(bench_worker.SYSTEMS) == set(bench.NAMES)
 
 
+@pytest.mark.slow
 def test_ours_is_the_training_that_nobody_watches():
     """Ticks come after each epoch, with a threshold from the training speakers; they change nothing."""
     seen = []
@@ -221,6 +235,7 @@ def test_ours_is_the_training_that_nobody_watches():
         assert np.allclose(one, other, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_published_recipe_is_tested_after_each_epoch(monkeypatch):
     corpus, seen, given, train = voices(4, 5, 2048), [], [], published_recipe.train
     monkeypatch.setattr(
@@ -266,7 +281,7 @@ def test_a_measurement_times_the_training_and_nothing_else(monkeypatch, hours):
     monkeypatch.setitem(bench_worker.SYSTEMS, "made_up", (system, "somewhere"))
     found = bench_worker.measure("made_up", 7, "anywhere")
     assert found.pop("peak_mb") > 1
-    assert found.pop("code")["research/bench_worker.py"] == bench_worker.digest(bench_worker.__file__)
+    assert found.pop("code")["research/bench_worker.py"] == file_digest(bench_worker.__file__)
     assert found == {
         "system": "made_up",
         "seed": 7,
@@ -325,14 +340,12 @@ def test_a_saved_model_grows_and_remembers_its_code(monkeypatch, tmp_path):
     monkeypatch.setattr(bench_worker, "train_siamese_gru", ours)
     monkeypatch.setattr(bench_worker.corpora, "load_course", lambda folder: (TRAINING, folder))
     monkeypatch.setattr(bench_worker.synthesis, "embedded_corpus", lambda: "embedded")
-    monkeypatch.setattr(
-        "helpers.verifier.save_verifier", lambda verifier, path: made.append((verifier, path))
-    )
+    monkeypatch.setattr("helpers.verifier.save_system", lambda verifier, path: made.append((verifier, path)))
     monkeypatch.setattr("helpers.verifier.load_verifier", lambda path: ("loaded", path))
     monkeypatch.setattr(bench_worker, "embed_many", lambda *given: {"given": given})
     answer = bench_worker.answer_task({"save": "there"}, "anywhere")
     assert made == [(TRAINING, 0, {"epochs": 1}), ("a verifier", "there")]
-    assert answer["code"]["training.py"] == bench_worker.digest(training.__file__)
+    assert answer["code"]["training.py"] == file_digest(training.__file__)
     grown = bench_worker.answer_task(
         {"size": 9, "model": "there", "code": {"somewhere.py": "12"}}, "anywhere"
     )

@@ -11,7 +11,8 @@ import pytest
 from helpers import InputError, metrics, models, pairs, training
 from helpers.batches import TrainingConfig
 from helpers.data import corpora
-from helpers.research import encoders, experiments, ideas, training_hooks, objectives
+from helpers.research import encoders, experiments, ideas, objectives, training_hooks
+from helpers.research.encoders import EncoderConfig
 
 RNG = np.random.default_rng(0)
 SPECTROGRAMS = RNG.normal(size=(6, 9, 65)).astype("float32")
@@ -29,7 +30,7 @@ def test_the_default_encoder_is_the_courses():
 
 def test_the_plain_encoder_is_the_one_that_notebook_04_begins_with():
     keras.utils.set_random_seed(3)
-    plain = encoders.build_encoder(SPECTROGRAMS, **ideas.PLAIN["encoder"])
+    plain = encoders.build_encoder(SPECTROGRAMS, EncoderConfig(**ideas.PLAIN["encoder"]))
     keras.utils.set_random_seed(3)
     theirs = models.gru_encoder(SPECTROGRAMS, shortcut=False, stride=1)
     np.testing.assert_allclose(
@@ -47,7 +48,7 @@ def test_ideas_build_and_stay_comparable(name):
     training = {"spectrogram", "config", "encoder", "objective", "copies", "augment", "average"}
     assert set(changes) <= training | {"crops", "backend", "other_channels"}
     TrainingConfig(**changes.get("config", {}))
-    encoder = encoders.build_encoder(SPECTROGRAMS, **changes.get("encoder", {}))
+    encoder = encoders.build_encoder(SPECTROGRAMS, EncoderConfig(**changes.get("encoder", {})))
     for frames in (4, 9):
         assert np.isfinite(encoder.predict(SPECTROGRAMS[:, :frames], verbose=0)).all()
 
@@ -160,6 +161,7 @@ def tiny(tmp_path, monkeypatch):
     return tmp_path, calls
 
 
+@pytest.mark.slow
 def test_runs_are_kept_and_not_repeated(tiny):
     folder, calls = tiny
     table = folder / "results" / "ideas.csv"
@@ -191,7 +193,7 @@ def test_the_mean_of_some_crops_is_an_embedding():
 
 
 def test_towers_are_taught_apart():
-    encoder = encoders.build_encoder(SPECTROGRAMS, towers=2, dimensions=5)
+    encoder = encoders.build_encoder(SPECTROGRAMS, EncoderConfig(towers=2, dimensions=5))
     assert encoder.output_shape == (None, 10)
     outputs, losses = objectives.objective({"pairs": 1}, towers=2)(encoder.outputs[0], TrainingConfig(), 6)
     assert len(outputs) == len(losses) == 2

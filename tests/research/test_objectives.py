@@ -115,6 +115,7 @@ def test_sides_are_the_halves():
     np.testing.assert_allclose(array(objectives.SidePairs()(e)), voices(1) @ voices(2).T, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 def test_every_objective_teaches(name):
     """A step along its gradient, taken by fit, changes the layer below, and its loss is finite."""

@@ -54,6 +54,7 @@ def learnt():
     return people.train_on_people(*parts, config), people.concatenate(*parts), config
 
 
+@pytest.mark.slow
 def test_the_scores_are_calibrated_by_people_alone(learnt):
     verifier, both, config = learnt
     voices, fold = verifier.embed(both.waveforms), assign_folds(both.speakers, 2, config.seed)
@@ -87,6 +88,7 @@ def test_every_kind_of_disturbance_is_in_the_training(monkeypatch):
     assert (np.abs(changed - copies[0]).max(axis=(1, 2)) > 0.1).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path, capsys, monkeypatch):
     time = np.arange(48000) / 16000
     for speaker in range(5):
@@ -101,7 +103,7 @@ def test_command_line(tmp_path, capsys, monkeypatch):
         facts = {"speakers_train": 53, "corpus": "both"}  # noqa: RUF012
 
     monkeypatch.setattr(people, "train_on_people", lambda *arguments, **_: seen.append(arguments) or Made())
-    monkeypatch.setattr(people, "save_verifier", lambda verifier, path: path.touch())
+    monkeypatch.setattr(people, "save_system", lambda verifier, path: path.touch())
     arguments = ["--data", str(tmp_path / "voices"), "--out", str(tmp_path / "out"), "--test-speakers", "2"]
     assert people.main(arguments) == 0
     assert "53 speakers of both" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from helpers import InputError, bootstrap
+from helpers import InputError
 from helpers.search import open_set
 
 SPEAKERS = np.array([0, 0, 1, 1, 2, 2])
@@ -106,13 +106,3 @@ def test_the_chance_of_passing_is_that_of_all_draws(known):
     drawn = [list(each) for each in combinations(range(5), known)]
     expected = [np.mean([(row[each] >= 5).any() for each in drawn]) for row in strangers]
     np.testing.assert_allclose(open_set.false_identification_rates(strangers, 5, known), expected)
-
-
-def test_the_interval_draws_speakers():
-    speakers = np.repeat(np.arange(10), 50)
-    values = speakers >= 8  # two speakers of ten are right, always
-    low, high = bootstrap.mean_interval(values, speakers)
-    assert low == 0.0
-    assert high == pytest.approx(0.5, abs=0.11)
-    shuffled = np.random.default_rng(0).permutation(values)
-    assert np.ptp(bootstrap.mean_interval(shuffled, speakers)) < 0.15

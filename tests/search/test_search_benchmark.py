@@ -50,7 +50,7 @@ def test_searches_are_set_side_by_side():
         search=lambda embeddings, k: SimpleNamespace(rows=truth[: len(embeddings), :k]),
         search_graph=search_graph,
         places=np.zeros((500, 2), np.float32),
-        graph=SimpleNamespace(save=lambda file: [file.write(b"12345") for _ in range(400)]),
+        graph=SimpleNamespace(as_bytes=lambda: b"12345" * 400),
     )
     table = search_benchmark.compare_searches(index, np.zeros((6, 3)), (4, 10), build_seconds=7.0)
     assert table["search"].tolist() == ["exact", "graph", "graph"]

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from helpers import InputError
+from helpers.data import corpora
 from helpers.features import Spectrogram
 from helpers.metrics import cosine_scores
 from helpers.models import ScaledCosine, concatenate_encoders, gru_encoder
 from helpers.plda import PLDA
 from helpers.search import voice_index
-from helpers.search.plda_distance import by_cosine, by_plda
+from helpers.search.plda_distance import PLDADistance
 from helpers.search.voice_index import VoiceIndex
 from helpers.verifier import Verifier
 
@@ -51,13 +52,13 @@ VOICES, SPEAKERS = some_voices(8, 5, seed=1)
 ASKED, _ = some_voices(8, 2, seed=2)
 
 
-def cards(speakers=SPEAKERS):
+def table_of(speakers=SPEAKERS):
     return pd.DataFrame({"speaker": [f"s{each}" for each in speakers], "file": 'a "b",\nü.wav'})
 
 
 @pytest.fixture
 def index(verifier):
-    return VoiceIndex(VOICES, cards(), verifier)
+    return VoiceIndex(VOICES, table_of(), verifier)
 
 
 # ---- scores as distances -----------------------------------------------------------------------------------
@@ -65,8 +66,8 @@ def index(verifier):
 
 @pytest.mark.backend
 def test_the_likelihood_ratio_is_a_distance(verifier):
-    comparison = by_plda(verifier)
-    places, (aims, offsets) = comparison.places(VOICES), comparison.aims(ASKED)
+    distance = PLDADistance(verifier)
+    places, (aims, offsets) = distance.places(VOICES), distance.aims(ASKED)
     squares = ((aims[:, None] - places) ** 2).sum(axis=2)
     scores = offsets[:, None] + (aims**2).sum(axis=1)[:, None] / 2 - squares / 2
     np.testing.assert_allclose(scores, verifier.scores(ASKED, VOICES), atol=2e-3)
@@ -74,8 +75,16 @@ def test_the_likelihood_ratio_is_a_distance(verifier):
     assert np.ptp(scores) > 1
 
 
-def test_the_cosine_is_a_distance(verifier):
-    index = VoiceIndex(VOICES, cards(), verifier, by_cosine(12))
+def test_a_plda_that_counts_every_direction_alike_searches_by_the_cosine():
+    """It scores x'z - 1 at length 1, halved by the mean over two encoders; the calibration undoes both."""
+    verifier = some_verifier()
+    alike = np.stack([np.eye(6)] * 2)
+    verifier.plda.mean.assign(np.zeros((2, 6)))
+    verifier.plda.own.assign(-alike)
+    verifier.plda.cross.assign(alike)
+    verifier.scale.w.assign(2.0)
+    verifier.scale.b.assign(1.0)
+    index = VoiceIndex(VOICES, table_of(), verifier)
     rows, scores = index.search(VOICES, 7)
     matrix = cosine_scores(VOICES)
     np.testing.assert_allclose(scores, -np.sort(-matrix, axis=1)[:, :7], atol=1e-5)
@@ -111,7 +120,7 @@ def test_the_graph_finds_what_the_exact_search_finds(index):
 def test_equal_voices_give_equal_graphs(index, verifier):
     first, again = index.connect().graph.as_bytes(), index.connect().graph.as_bytes()
     assert first == again
-    assert first != VoiceIndex(VOICES[::-1], cards(), verifier).connect().graph.as_bytes()
+    assert first != VoiceIndex(VOICES[::-1], table_of(), verifier).connect().graph.as_bytes()
 
 
 def test_a_graph_of_voices_that_are_gone_still_answers(index):
@@ -141,7 +150,7 @@ def test_voices_come_and_go(index, verifier, graph, tmp_path):
     index.add(more, pd.DataFrame({"speaker": [f"new {each}" for each in speakers], "age": 30}))
     assert index.ids[-len(more) :].tolist() == list(range(40, 52))  # not those of the removed
     stay = (SPEAKERS != 2) & (SPEAKERS != 7)
-    fresh = VoiceIndex(np.concatenate([VOICES[stay], more]), cards([*SPEAKERS[stay], *speakers]), verifier)
+    fresh = VoiceIndex(np.concatenate([VOICES[stay], more]), table_of([*SPEAKERS[stay], *speakers]), verifier)
     assert index.speakers.tolist() == [*fresh.speakers[: stay.sum()], *(f"new {each}" for each in speakers)]
     assert index.table["age"].tolist() == [""] * stay.sum() + ["30"] * len(more)
     index.save(tmp_path / "voices.zip")
@@ -168,11 +177,15 @@ def test_removing_takes_a_bool_for_each(index, chosen):
 @pytest.mark.parametrize(
     ("embeddings", "table", "said"),
     [
-        (VOICES[:, :9], cards(), r"voices \(40, 9\) and a table of 40 rows; expected 12 numbers"),
-        (VOICES[:-1], cards(), r"voices \(39, 12\) and a table of 40 rows"),
-        (VOICES[:0], cards()[:0], r"voices \(0, 12\) and a table of 0 rows"),
-        (VOICES * np.nan, cards(), "not finite"),
-        (VOICES, cards().rename(columns={"speaker": "who"}), "columns who, file; expected one named speaker"),
+        (VOICES[:, :9], table_of(), r"voices \(40, 9\) and a table of 40 rows; expected 12 numbers"),
+        (VOICES[:-1], table_of(), r"voices \(39, 12\) and a table of 40 rows"),
+        (VOICES[:0], table_of()[:0], r"voices \(0, 12\) and a table of 0 rows"),
+        (VOICES * np.nan, table_of(), "not finite"),
+        (
+            VOICES,
+            table_of().rename(columns={"speaker": "who"}),
+            "columns who, file; expected one named speaker",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(index, verifier, embeddings, table, said):
@@ -260,10 +273,10 @@ def test_another_format_is_refused(saved, verifier):
 def test_parts_of_unlike_lengths_are_refused(saved, index, verifier):
     with zipfile.ZipFile(saved) as archive:
         table, embeddings = archive.read("table.csv"), archive.read("voices.npy")
-    rewritten(saved, table_csv=cards(SPEAKERS[:-1]).to_csv(index=False))
+    rewritten(saved, table_csv=table_of(SPEAKERS[:-1]).to_csv(index=False))
     assert "has voices (40, 12) and a table of 39 rows" in refusal(saved, verifier)
     other = saved.with_name("other.zip")
-    shorter = VoiceIndex(VOICES[:30], cards(SPEAKERS[:30]), verifier).connect()
+    shorter = VoiceIndex(VOICES[:30], table_of(SPEAKERS[:30]), verifier).connect()
     shorter.save(other)
     with zipfile.ZipFile(other) as archive:
         parts = {name: archive.read(name) for name in ("ids.npy", "graph.voyager")}
@@ -286,6 +299,11 @@ def test_voices_of_other_dimensions_are_refused(saved, verifier, tmp_path):
 @pytest.mark.backend
 def test_an_index_of_another_model_is_refused(saved, verifier):
     assert "built with another model" in refusal(saved, some_verifier(offset=-0.5))
+    for part in ("encoder", "plda"):
+        other = some_verifier()
+        weight = getattr(other, part).weights[-1]
+        weight.assign(weight + 0.01)
+        assert "built with another model" in refusal(saved, other)
     features = Spectrogram(n_fft=256, hop_length=64)
     said = refusal(saved, some_verifier(spectrogram=features))
     assert "built with other features: hop_length=128 (the model has 64)" in said
@@ -308,3 +326,18 @@ def test_a_save_that_fails_leaves_what_was_there(saved, index, monkeypatch):
         index.save(saved)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["voices.zip"]
+
+
+# ---- the table ---------------------------------------------------------------------------------------------
+
+
+def test_rows_of_the_course_and_of_a_folder():
+    table = pd.DataFrame({"speaker": ["S7", "S9"], "gender": ["female", "male"], "snr": [1, 2]})
+    found = voice_index.index_rows(corpora.Recordings("a", [], np.array([0, 1]), table), "tes")
+    assert found.to_dict("list") == {
+        "speaker": ["tes 00", "tes 01"], "file": ["tes.pkl"] * 2, "row": [0, 1], "gender": ["female", "male"],
+    }  # fmt: skip
+    table = table.assign(path=["a/1.wav", "b/2.wav"])
+    found = voice_index.index_rows(corpora.Recordings("a", [], np.array([0, 1]), table), "tes")
+    assert found["speaker"].tolist() == ["S7", "S9"]
+    assert found["file"].tolist() == ["a/1.wav", "b/2.wav"]

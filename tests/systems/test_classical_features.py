@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers import InputError, bootstrap, metrics, pairs
+from helpers import InputError
 from helpers.systems import classical_features
 
 RNG = np.random.default_rng(0)
@@ -64,34 +64,6 @@ def test_summaries_are_means_and_deviations_over_time():
         assert values.shape == (2, 2 * len(frames))
         expected = [*frames.mean(axis=1), *frames.std(axis=1)]
         np.testing.assert_allclose(values[1], expected, rtol=1e-4, atol=1e-4)
-
-
-SPEAKERS = np.repeat(np.arange(8), 5)
-
-
-def test_for_speakers_the_draws_are_those_of_the_bootstrap():
-    trials = pairs.all_trials(SPEAKERS)
-    scores = RNG.normal(trials.label)
-    sides, counts = bootstrap.trial_speakers(SPEAKERS), bootstrap.draw_speakers(SPEAKERS, 50)
-    rates = bootstrap.errors_over_draws(scores, trials.label, *sides, counts)
-    assert rates[0] == pytest.approx(metrics.equal_error(scores, trials.label)[0], abs=1e-9)
-
-    def rate(scores, labels, weights):
-        return metrics.equal_error(scores, labels, weights)[0]
-
-    expected = bootstrap.bootstrap(rate, scores, trials.label, *sides, draws=50)
-    np.testing.assert_allclose(np.percentile(rates[1:], [2.5, 97.5]), expected, atol=1e-9)
-
-
-def test_a_word_of_two_speakers_counts_as_often_as_both_were_drawn():
-    labels = np.array([1, 1, 0, 0])
-    first, second = np.array([0, 0, 1, 2]), np.array([1, 0, 2, 2])
-    counts = np.array([[1, 1, 1], [2, 1, 0], [0, 0, 3], [0, 2, 3]])
-    found = [weights.tolist() for weights in bootstrap.weights_over_draws(labels, first, second, counts)]
-    assert found == [[1, 1, 1, 1]]  # the others lack a kind: 0 twice leaves no different pair, and so on
-    counts = np.array([[2, 3, 4]])
-    (weights,) = bootstrap.weights_over_draws(labels, first, second, counts)
-    assert weights.tolist() == [6, 2, 12, 4]
 
 
 def test_the_ranking_puts_what_tells_labels_apart_first():

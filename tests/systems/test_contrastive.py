@@ -123,6 +123,7 @@ def test_an_embedding_depends_on_its_own_utterance_alone():
     np.testing.assert_allclose(matrix, cdist(together, together), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_views_of_unlike_lengths_are_cut_by_less_than_eight_frames():
     some = [*views(2, 21), *views(2, 16), *views(1, 9), *views(1, 5)]
     encoder = contrastive.cnn_encoder(some)
@@ -158,6 +159,7 @@ def toy(labels=6, each=8):
     return Task("toy", part(each), part(3), part(4), speakers, config, 1)
 
 
+@pytest.mark.slow
 def test_training_tells_labels_apart_and_writes_down_the_distances():
     task, seen = toy(), []
     encoder, history = contrastive.train(

@@ -101,6 +101,7 @@ def voices_of(speakers=8, each=4, frames=12, bands=10):
 CONFIG = TrainingConfig(epochs=40, learning_rate=0.003, batch_speakers=8, batch_utterances=4, widest_mask=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contrast", [False, True])
 def test_training_pulls_a_speakers_voices_together(contrast):
     mels, labels = voices_of()
@@ -113,6 +114,7 @@ def test_training_pulls_a_speakers_voices_together(contrast):
     assert cosines[same].mean() > cosines[~same].mean() + 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sgd", "adam"])
 def test_every_weight_learns(kind):
     mels, labels = voices_of()
@@ -145,6 +147,7 @@ def test_the_rate_is_halved_on_the_way_and_gradients_are_clipped():
         ge2e.optimiser("rms", 0.1, 5)
 
 
+@pytest.mark.slow
 def test_long_recordings_are_heard_window_by_window():
     mels, _ = voices_of()
     encoder = lstm_encoder(np.stack([mel[:8] for mel in mels]))

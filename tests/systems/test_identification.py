@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from helpers import InputError
+from helpers.augmentation import random_crops
 from helpers.systems import cnn, identification
 from helpers.systems.identification import IdentificationConfig
+from helpers.verifier import save_system
 
 RNG = np.random.default_rng(0)
 BANDS = 16
@@ -49,6 +51,7 @@ def test_pooling_against_loops():
     np.testing.assert_allclose(array(layer(FRAMES)), expected.reshape(5, 18), atol=1e-5)
 
 
+@pytest.mark.slow
 @backend
 @pytest.mark.parametrize("network", ["vgg", "resnet18"])
 def test_an_utterance_does_not_know_its_neighbours(network):
@@ -113,6 +116,7 @@ def test_a_gradient_reaches_every_weight(network, pooling, head):
         assert (old != new).any(), variable.path
 
 
+@pytest.mark.slow
 def test_resnet_50_at_full_width():
     model, before, after, cost = step("resnet50", width=64)
     assert np.isfinite(cost)
@@ -181,7 +185,7 @@ def test_a_short_utterance_is_repeated_and_not_padded():
     found = identification.sliding_windows(whole, 10)
     assert found.shape[1:] == (10, 1)
     np.testing.assert_array_equal(found[0, :, 0], [1, 2, 3, 4, 1, 2, 3, 4, 1, 2])
-    crops = identification.random_windows([whole], 10, 0, np.random.default_rng(0))
+    crops = random_crops([whole], 10, 0, np.random.default_rng(0))
     assert crops.min() >= 1
 
 
@@ -228,6 +232,7 @@ def tones(seed=0):
     return waveforms, np.repeat([10, 20, 30], 4)
 
 
+@pytest.mark.slow
 @backend
 def test_it_learns_is_saved_and_loaded(tmp_path):
     waveforms, speakers = tones()
@@ -241,7 +246,7 @@ def test_it_learns_is_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(np.linalg.norm(voices, axis=1), 1, atol=1e-5)
     assert identification.top_k(logits, np.repeat([0, 1, 2], 4)) == 1
 
-    identification.save_identifier(identifier, tmp_path / "it.keras")
+    save_system(identifier, tmp_path / "it.keras")
     loaded = identification.load_identifier(tmp_path / "it.keras")
     for ours, theirs in zip(
         loaded.predict_utterances(waveforms), identifier.predict_utterances(waveforms), strict=True

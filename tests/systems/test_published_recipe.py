@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from helpers import InputError, pairs
 from helpers.data.corpora import Corpus
@@ -67,6 +68,7 @@ def test_every_pair_pays_for_its_own_spectrograms(monkeypatch):
     assert len(counted) == 120
 
 
+@pytest.mark.slow
 def test_encoders_share_nothing(trained):
     model, _ = trained
     gru = [layer for layer in model.layers if isinstance(layer, keras.layers.GRU)]
@@ -77,6 +79,7 @@ def test_encoders_share_nothing(trained):
     assert abs(forth - back) > 1e-4
 
 
+@pytest.mark.slow
 def test_training_is_the_recipes_and_repeatable(trained):
     model, history = trained
     assert len(history.history["loss"]) == 2
@@ -94,7 +97,7 @@ def test_score_matrix_is_the_network_s_own(trained):
     """Element (i, j) is what the two-input network says of i on the left and j on the right."""
     model, _ = trained
     waveforms = tones(2, 5120, seed=2).waveforms
-    scores = published_recipe.score_matrix(model, waveforms)
+    scores = expit(published_recipe.logit_matrix(model, waveforms))
     spectrograms = published_recipe.magnitudes(waveforms)
     left, right = np.indices(scores.shape).reshape(2, -1)
     expected = model.predict([spectrograms[left], spectrograms[right]], verbose=0).reshape(scores.shape)
@@ -102,6 +105,7 @@ def test_score_matrix_is_the_network_s_own(trained):
     assert not np.allclose(scores, scores.T, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_run_writes_its_row(monkeypatch, tmp_path):
     monkeypatch.setattr(baselines.corpora, "load_course", lambda _: (tones(5, 4096), tones(8, 5120, seed=3)))
     row = baselines.run_published_recipe("anywhere", tmp_path, seed=2, epochs=1)

@@ -25,6 +25,7 @@ from helpers.data.convert.layouts import list_corpus
 from helpers.data.convert.sampling import ConversionSettings
 from helpers.data.corpora import load_course, load_utterances
 from helpers.features import Spectrogram, load_features
+from helpers.files import hold_folder
 
 SMALL = ["--train-speakers", "2", "--test-speakers", "2", "--utterances", "2", "--workers", "1"]
 
@@ -139,6 +140,9 @@ def test_a_finished_conversion_is_left_alone(tmp_path, voices, monkeypatch, caps
     (out / "tes.csv").unlink()
     run(voices, out)  # what is not whole is made anew
     assert set(before) == set(out.iterdir())
+    changed = shutil.copytree(voices, tmp_path / "voices")
+    write(changed / "s0" / "r4.wav", tone(24))
+    assert sum(map(len, run(changed, out))) == 25  # and what another corpus of that name gave, too
     run(voices, out, "--seconds", "1.2", "1.3")
     assert load_course(out)[0].waveforms.shape == (4, 19200)
     mine = tmp_path / "mine"
@@ -218,7 +222,7 @@ def test_ctrl_c_leaves_a_line_and_what_was_done(tmp_path, voices, monkeypatch, c
 
 
 def test_one_conversion_at_a_time_and_full_disks(tmp_path, voices, monkeypatch):
-    with conversion._held(tmp_path / ".out.part"):
+    with hold_folder(tmp_path / ".out.part", "held"):
         assert "is being written by another conversion" in refusal(voices, tmp_path / "out")
     monkeypatch.setattr(workers.GrowingArray, "append", lambda *_: os.write(-1, b""))
     assert "could not be written (Bad file descriptor); expected a writable" in refusal(
@@ -226,6 +230,7 @@ def test_one_conversion_at_a_time_and_full_disks(tmp_path, voices, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_write_the_same(tmp_path, voices):
     run(voices, tmp_path / "one", "--all", "--features")
     run(voices, tmp_path / "two", "--all", "--features", "--workers", "2")
@@ -252,18 +257,16 @@ def test_arrays_are_mapped(tmp_path, voices):
     run(voices, tmp_path / "pickles")
     run(voices, tmp_path / "arrays", "--npy", "--features")
     spectrogram = Spectrogram()
-    for stem, ours, theirs in zip(
-        ("trs", "tes"), load_course(tmp_path / "arrays"), load_course(tmp_path / "pickles"), strict=True
-    ):
+    for ours, theirs in zip(load_course(tmp_path / "arrays"), load_course(tmp_path / "pickles"), strict=True):
         assert isinstance(ours.waveforms, np.memmap)
         assert not ours.waveforms.flags.writeable
         assert (ours.name, ours.speakers.tolist()) == (theirs.name, theirs.speakers.tolist())
         np.testing.assert_array_equal(ours.waveforms, theirs.waveforms)
-        stored = load_features(tmp_path / "arrays", stem, spectrogram)
+        stored = load_features(ours, spectrogram)
         assert isinstance(stored.base, np.memmap)
         np.testing.assert_allclose(stored, spectrogram(ours.waveforms), atol=1e-5)
-    assert load_features(tmp_path / "arrays", "trs", Spectrogram(hop_length=256)) is None
-    assert load_features(tmp_path / "pickles", "trs", spectrogram) is None
+    assert load_features(load_course(tmp_path / "arrays")[0], Spectrogram(hop_length=256)) is None
+    assert load_features(load_course(tmp_path / "pickles")[0], spectrogram) is None
 
 
 def test_damaged_arrays_are_refused(tmp_path):
@@ -298,7 +301,7 @@ def test_damaged_arrays_are_refused(tmp_path):
 
 
 def test_the_data_of_a_notebook_may_be_a_corpus(tmp_path, voices, monkeypatch):
-    monkeypatch.setattr(conversion, "PROJECT", tmp_path)
+    monkeypatch.setattr(course, "PROJECT", tmp_path)
     monkeypatch.setattr(conversion, "ConversionSettings", partial(ConversionSettings, 2, 2, 2))
     monkeypatch.setattr(conversion, "_processors", lambda: 1)
     folder = course.course_folder(voices)
@@ -317,7 +320,7 @@ def test_the_data_of_a_notebook_may_be_a_corpus(tmp_path, voices, monkeypatch):
 
 
 def test_the_data_of_a_notebook_may_be_a_table(tmp_path, voices, monkeypatch):
-    monkeypatch.setattr(conversion, "PROJECT", tmp_path)
+    monkeypatch.setattr(course, "PROJECT", tmp_path)
     monkeypatch.setattr(conversion, "ConversionSettings", partial(ConversionSettings, 2, 2, 2))
     monkeypatch.setattr(conversion, "_processors", lambda: 1)
     shutil.copytree(voices, tmp_path / "voices")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ def server():
 
 
 def get(folder, address, timeout=5):
-    with download_folder(folder) as unfinished:
-        return fetch(REMOTE, folder, unfinished, address, timeout, pause=0.01)
+    with mock.patch.multiple(download, TIMEOUT=timeout, PAUSE=0.01), download_folder(folder) as unfinished:
+        return fetch(REMOTE, folder, unfinished, address)
 
 
 def refusal(folder, address, **settings):

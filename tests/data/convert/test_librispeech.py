@@ -17,13 +17,13 @@ import pytest
 import soundfile
 from faulty_server import serving
 
-from helpers import PROJECT, InputError
+from helpers import PROJECT, InputError, describe_value
 from helpers.data import corpora
 from helpers.data.convert import conversion, librispeech
 from helpers.data.convert.download import Remote
 from helpers.data.convert.librispeech import HOME, REMOTES, librispeech_folder, unpack
 from helpers.data.convert.sampling import ConversionSettings
-from helpers.files import atomic_folder
+from helpers.files import atomic_folder, is_made
 
 REAL = conversion.convert
 NAMES = [remote.name for remote in REMOTES]
@@ -123,7 +123,7 @@ def test_two_archives_become_the_course_format(tmp_path, make, monkeypatch):
     assert train.name == test.name == "LibriSpeech (dev-clean and test-clean)"
     told = conversion.summary(tmp_path / "out")
     assert "trs: 8 utterances of 4 speakers (2 female, 2 male)" in told
-    assert librispeech.is_made(tmp_path / "out")
+    assert is_made(tmp_path / "out", {"name": librispeech.NAME, "version": conversion.VERSION})
 
 
 def test_the_corpus_is_made_once(tmp_path, server, make, capsys):
@@ -151,9 +151,9 @@ def test_what_is_not_whole_or_of_another_version_is_made_anew(tmp_path, server, 
     make()
     assert (tmp_path / "out" / "tes.pkl").read_bytes() == good
     monkeypatch.setattr(conversion, "VERSION", "new")
-    assert not librispeech.is_made(tmp_path / "out")
+    assert not is_made(tmp_path / "out", {"version": "new"})
     make()
-    assert librispeech.is_made(tmp_path / "out")
+    assert is_made(tmp_path / "out", {"name": librispeech.NAME, "version": conversion.VERSION})
     assert len(server.seen) == 2  # the archives have stayed
 
 
@@ -162,7 +162,8 @@ def test_a_folder_of_something_else_is_not_replaced(tmp_path, server, make, cont
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "corpus.json").write_text(content)
     (tmp_path / "out" / "trs.pkl").write_text("mine")
-    told = f"{tmp_path}/out holds something else; expected a new or empty folder for LibriSpeech"
+    out = describe_value(tmp_path / "out")
+    told = f"{out} holds something else; expected a new or empty folder for LibriSpeech"
     assert refusal(make) == told
     assert server.seen == []
     assert (tmp_path / "out" / "trs.pkl").read_text() == "mine"
@@ -284,6 +285,7 @@ def test_a_mirror_without_its_slash(make, server):
     assert make(SMALL, server.address.rstrip("/")).is_dir()
 
 
+@pytest.mark.slow
 def test_the_command_ends_in_one_line(tmp_path, server):
     command = [
         sys.executable,

@@ -1,0 +1,48 @@
+"""All notebooks in one batch run, on a small corpus."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from samples import without_zeromq
+
+from helpers import PROJECT, files
+from helpers.batch import chapters
+from helpers.data.synthesis import make_corpus
+
+QUICK = """epochs=2 encoders=2 batch_speakers=6 draws=50 speakers_per_batch=6 phrase_epochs=1 collection=2000
+    wanted=0.3 networks=vgg speeds=1.1"""
+
+
+@pytest.mark.slow
+def test_course_runs_on_a_small_corpus(tmp_path, pytestconfig):
+    # Trainings of earlier runs with the same notebooks, code and corpus are taken up.
+    sources = (json.dumps(chapters.Chapter(path).source).encode() for path in chapters.notebooks())
+    kept = pytestconfig.cache.mkdir("trainings") / f"small-{files.digest(sources)[:16]}"
+    environment = os.environ | {"SIAMESE_VOICES_CHECKPOINTS": str(kept)}
+    make_corpus(tmp_path / "voices", train_speakers=10, test_speakers=4)
+    command = [
+        sys.executable,
+        "-m",
+        "helpers.batch",
+        "--data",
+        tmp_path / "voices",
+        "--out",
+        tmp_path / "out",
+    ]
+    command += ["--notebooks", "01,02,03,04,05,06,07,08,09,10,11"]
+    command += [part for each in QUICK.split() for part in ("-p", *each.split("="))]
+    result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert without_zeromq(result.stderr) == ""
+    rows = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    systems = "ge2e_softmax ge2e_contrast contrastive_mel vgg_attention nearest_voices"
+    assert set(systems.split()) < set(rows)
+    figures = rows["siamese_gru"]
+    wanted = "accuracy accuracy_ci eer eer_ci roc_auc min_dcf threshold eer_enrol5 train_seconds parameters"
+    wanted += " speakers_train speakers_test trials corpus backend"
+    assert set(wanted.split()) <= set(figures)
+    assert figures["speakers_test"] == 4
+    assert "siamese_gru" in result.stdout
