@@ -97,7 +97,7 @@ def open_checkpoint(model, epochs, parts, module=None, path=None, history=None):
         What the training learns from, and how: with the model's design, they tell one run from another.
     module : str, optional
         Name of the module that trains. Where the environment variable SIAMESE_VOICES_CHECKPOINTS names a
-        folder and there is no `path`, the finished state is kept there. It serves a later training with equal
+        folder, the finished state is kept there, and not in `path`. It serves a later training with equal
         parts, equal sources of all helpers that the module imports, and equal versions of the libraries.
     path, history
         As for `Checkpoint`.
@@ -106,7 +106,7 @@ def open_checkpoint(model, epochs, parts, module=None, path=None, history=None):
     shapes = [(tuple(variable.shape), variable.dtype) for variable in model.variables]
     about = [keras.backend.backend(), shapes, design(model.get_config()), design(model.get_compile_config())]
     run, folder, last = fingerprint(*parts, *about), os.environ.get("SIAMESE_VOICES_CHECKPOINTS"), None
-    if path is None and folder and module:
+    if folder and module:
         sources = [file.read_text(encoding="utf-8") for file in sorted(import_closure(f"import {module}"))]
         versions = [version(name) for name in ("keras", "numpy", keras.backend.backend())]
         run, last = fingerprint(run, module, sources, versions), epochs
