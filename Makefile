@@ -1,4 +1,4 @@
-# `make run` and `make test` set up what they need; README.md tells the rest.
+# `make run` and `make test` set up what they need; README.md has the rest.
 
 # Python 3.11 to 3.13: TensorFlow has no wheels for others. PYTHON=... names one.
 PYTHONS := $(or $(PYTHON),python3 python3.13 python3.12 python3.11)

@@ -1,15 +1,15 @@
 """What tests and nbval kernels find: the embedded corpus, an output folder a notebook, finished trainings."""
 
-import hashlib
-import json
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from helpers.batch.execute import use_embedded_corpus
 
+DAYS = 14  # that a finished training is kept
 # The longest first, so that no worker of pytest-xdist has long work left when the other has none.
 FIRST = (
     "small_corpus",
@@ -32,9 +32,18 @@ def pytest_sessionstart(session):
     use_embedded_corpus(session.outputs.name)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_configure(config):
+    # A training with equal data, settings, code and libraries as one that has finished is not run again.
+    cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
+    config.trainings = cache and cache.mkdir("trainings")
+    for path in config.trainings.glob("*.npz*") if cache else ():
+        if time.time() - path.stat().st_mtime > DAYS * 86_400:
+            path.unlink(missing_ok=True)
+
+
+def pytest_collection_modifyitems(config, items):
     def place(item):
-        name = item.path.as_posix()
+        name = item.path.relative_to(config.rootpath).as_posix()
         return next((number for number, part in enumerate(FIRST) if part in name), len(FIRST))
 
     items.sort(key=place)  # stable
@@ -45,11 +54,7 @@ def pytest_runtest_setup(item):
     # Before nbval starts the notebook's kernel, which inherits it: no notebook finds what another has made.
     if item.path.suffix == ".ipynb":
         os.environ["SIAMESE_VOICES_OUT"] = str(Path(item.session.outputs.name) / item.path.stem)
-        # A training that has been run with these very cells, this code and this corpus is not run again.
-        cells = [cell["source"] for cell in json.loads(item.path.read_text(encoding="utf-8"))["cells"]]
-        key = hashlib.sha256(json.dumps(cells).encode()).hexdigest()[:16]
-        kept = item.config.cache.mkdir("trainings") / f"{item.path.stem}-{key}"
-        os.environ["SIAMESE_VOICES_CHECKPOINTS"] = str(kept)
+        os.environ["SIAMESE_VOICES_CHECKPOINTS"] = str(item.config.trainings or "")
     else:
         os.environ.pop("SIAMESE_VOICES_CHECKPOINTS", None)
 

@@ -15,7 +15,7 @@ SHORTEST = 1024  # samples: one STFT window
 
 
 class InputError(ValueError):
-    """Bad input, told in one line: the file, what was found in it, and what is expected.
+    """Bad input, described in one line: the file, what was found in it, and what is expected.
 
     Parameters
     ----------

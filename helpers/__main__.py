@@ -9,12 +9,10 @@ INTERNAL = ("helpers.research.bench_worker",)  # only another program starts it
 
 def programs():
     """Names and first lines of all modules that have a command line, a dict of str to str in their order."""
-    found = {}
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        text = path.read_text(encoding="utf-8")
-        name = ".".join(path.relative_to(Path(__file__).parents[1]).with_suffix("").parts).removesuffix(
-            ".__main__"
-        )
+    found, package = {}, Path(__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        text, module = path.read_text(encoding="utf-8"), path.relative_to(package.parent).with_suffix("")
+        name = ".".join(module.parts).removesuffix(".__main__")
         if 'if __name__ == "__main__":' in text and path != Path(__file__) and name not in INTERNAL:
             found[name] = ast.get_docstring(ast.parse(text)).splitlines()[0]
     return found
@@ -22,7 +20,7 @@ def programs():
 
 def main():
     """Print them; returns the exit status."""
-    print("python -m NAME --help tells more of each:\n")
+    print("python -m NAME --help describes one in full:\n")
     for name, line in programs().items():
         print(f"{name:32}  {line}")
     return 0

@@ -148,13 +148,14 @@ def reliability(probability, labels, edges=10, weights=None):
 
 
 def det_curve(scores, labels, weights=None):
-    """False acceptance and false rejection of `metrics.error_rates`, and their normal deviates x and y.
+    """Thresholds and both rates of `metrics.error_rates`, and the normal deviates x and y of the rates.
 
-    Four arrays (points,). On axes of normal deviates two normal distributions of one width give a straight
+    Five arrays (points,). On axes of normal deviates two normal distributions of one width give a straight
     line: Martin et al. (1997), "The DET curve in assessment of detection task performance", Eurospeech.
     Rates of 0 and 1 are drawn half a trial away from them: with n trials of a kind, at 0.5 / (n + 1).
     """
-    _, *rates = error_rates(scores, labels, weights)
+    thresholds, *rates = error_rates(scores, labels, weights)
     _, target, impostor = _weighed(scores, labels, weights)
     least = [0.5 / (np.count_nonzero(kind) + 1) for kind in (impostor, target)]
-    return *rates, *(norm.ppf(np.clip(r, low, 1 - low)) for r, low in zip(rates, least, strict=True))
+    deviates = (norm.ppf(np.clip(r, low, 1 - low)) for r, low in zip(rates, least, strict=True))
+    return thresholds, *rates, *deviates

@@ -4,7 +4,7 @@ import json
 import os
 import time
 import zipfile
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -60,7 +60,8 @@ class Checkpoint:
         arrays = {f"now_{i}": convert_to_numpy(variable) for i, variable in enumerate(self.state)}
         kept = json.dumps({"run": self.run, "history": self.history, "seconds": self.seconds})
         lock = FileLock(f"{self.path}.lock") if self.last else nullcontext()
-        with lock, atomic_write(self.path) as temporary, temporary.open("wb") as file:
+        harmless = (OSError, InputError) if self.last else ()  # no training fails for the sake of later ones
+        with suppress(*harmless), lock, atomic_write(self.path) as temporary, temporary.open("wb") as file:
             np.savez(file, kept=kept, **arrays)
 
     def _resume(self):

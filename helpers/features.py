@@ -11,6 +11,7 @@ from helpers import SAMPLE_RATE, InputError, describe_value, error_context
 from helpers.augmentation import at_speed
 
 BATCH = 256  # utterances transformed at a time, so that memory stays flat however many there are
+IN_MEMORY = 2**30  # bytes of spectrograms; more are put on the disk
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,6 @@ def compress(magnitude, floor=1e-5):
     return np.log(np.maximum(_relative(magnitude), floor)).astype(np.float32)
 
 
-IN_MEMORY = 2**30  # bytes of spectrograms; more are put on the disk
-
-
 def features_name(stem, speed=1):
     """The file that holds the features of ``trs`` or ``tes``, or of its copy at another speed."""
     return f"{stem}.features.npy" if speed == 1 else f"{stem}.features-{speed:g}.npy"
@@ -162,7 +160,7 @@ def spectrograms_of(corpus, spectrogram, speeds=()):
     """
     found = {speed: load_features(corpus, spectrogram, speed) for speed in (1, *speeds)}
     missing = [speed for speed, stored in found.items() if stored is None]
-    frames = sum(spectrogram.frames(corpus.waveforms.shape[1] / speed) for speed in missing)
+    frames = sum(spectrogram.frames(int(corpus.waveforms.shape[1] / speed)) for speed in missing)
     on_disk = 4 * len(corpus.waveforms) * frames * spectrogram.bins > IN_MEMORY
     found |= {speed: _made(corpus.waveforms, spectrogram, speed, on_disk) for speed in missing}
     return [found[speed] for speed in (1, *speeds)]

@@ -13,6 +13,8 @@ from filelock import FileLock, Timeout
 
 from helpers import PROJECT, InputError, describe_value
 
+ROWS = 4096  # of an array that are read at a time
+
 
 @contextmanager
 def atomic_write(path):
@@ -60,16 +62,17 @@ def atomic_folder(folder, megabytes):
             new = Path(scratch, "new")
             new.mkdir()
             yield new
-            if folder.exists():
-                folder.rename(Path(scratch, "old"))
-            new.rename(folder)
+            old = folder.rename(Path(scratch, "old")) if folder.exists() else None
+            try:
+                new.rename(folder)
+            except OSError:
+                if old:
+                    old.rename(folder)
+                raise
     except OSError as error:
         found = f"could not be written ({error.strerror or error})"
         expected = f"a writable folder with {megabytes} MB of space left"
         raise InputError(found, file=folder, expected=expected) from error
-
-
-ROWS = 4096  # of an array that are read at a time
 
 
 def fingerprint(*parts):
@@ -157,8 +160,10 @@ def hold_folder(folder, refusal):
 
 def imported_files(source):
     """Paths of the `helpers` files that source imports by name, with those of the packages around them."""
-    names = set()
-    for node in ast.walk(ast.parse(source)):
+    names, tree = set(), None
+    with suppress(SyntaxError):  # which is reported where the source is run
+        tree = ast.parse(source)
+    for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.Import):
             names |= {each.name for each in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

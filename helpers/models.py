@@ -65,7 +65,7 @@ def layer_seed():
 def standardisation(values):
     """A layer that gives each bin mean 0 and variance 1 over training data.
 
-    Bins that a telephone or a codec has left empty are put out. Blown up to variance 1 they would shout as
+    Bins that a telephone or a codec has left empty are put out. Scaled to variance 1 they would be as loud as
     soon as something is in them: faster copies reach above the band, which tells them from the originals at a
     glance, and nothing is learnt of voices.
 

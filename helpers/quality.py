@@ -100,7 +100,7 @@ def check_fit(quality, name, calls=False):
     quality : Quality
     name : str
     calls : bool
-        Whether the model judges telephone calls, and nothing else: `verifier.Verifier.knows_calls`.
+        Whether the model judges telephone calls, and nothing else: `verifier.Verifier.trained_on_calls`.
     """
     clear = "a second or more of clear speech" + ("" if calls else ", recorded at 16,000 Hz or more")
     noise = f"is too noisy (its speech is {quality.snr:.0f} dB above its quietest parts)"

@@ -222,7 +222,7 @@ def train(
 
     drawn, _ = next(draw_epoch(folds[:1], 0, hooks.augment))
     parts = corpus.waveforms, corpus.speakers, config, spectrogram, *drawn
-    module = None if after_epoch else __name__  # which may look at what each epoch has left
+    module = __name__ if hooks == TrainingHooks() and not after_epoch else None  # these are code of others
     state = open_checkpoint(model, config.epochs, parts, module, checkpoint_file)
     compared = [compared_utterances(fold.held_out, speakers) for fold in folds]
     unseen = [spectrograms[rows] for rows in compared]
@@ -255,7 +255,7 @@ def train(
         "held_out_eer": equal_error(scores, labels)[0],
         "train_seconds": state.seconds + time.perf_counter() - started,
     }
-    if checkpoint_file is not None:
-        Path(checkpoint_file).unlink(missing_ok=True)
+    if checkpoint_file and state.path == Path(checkpoint_file):
+        state.path.unlink(missing_ok=True)
     scale = ScaledCosine(*calibration, name="calibration")
     return Verifier(encoder, plda, scale, spectrogram, 0.0, facts), state.history

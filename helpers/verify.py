@@ -140,7 +140,7 @@ def verdict_lines(verdict):
 
 def describe(verdict):
     """A `Verdict` as a paragraph in plain words."""
-    return "\n".join([*verdict_lines(verdict), *(f"Mind: {remark}." for remark in verdict.remarks)])
+    return "\n".join([*verdict_lines(verdict), *(f"Note: {remark}." for remark in verdict.remarks)])
 
 
 def _answer(options):

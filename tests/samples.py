@@ -1,4 +1,4 @@
-"""What several test files use: invented speakers, and a process's errors."""
+"""What several test files use: invented speakers, arrays, metrics, labels of plots, a process's errors."""
 
 import re
 
@@ -6,6 +6,11 @@ import numpy as np
 import pandas as pd
 
 from helpers.data.corpora import Corpus
+from helpers.metrics import balanced_accuracy, equal_error, min_dcf, roc_auc
+
+
+class Stopped(Exception):
+    """What a test raises to end a training."""
 
 
 def voices(speakers, utterances, samples=4096, seed=0, within=0.4):
@@ -26,3 +31,35 @@ def voices(speakers, utterances, samples=4096, seed=0, within=0.4):
 def without_zeromq(errors):
     """Stderr but for a line that libzmq may print when a kernel that has finished is taken down."""
     return re.sub(r"Assertion failed: .*\(src/signaler\.cpp:\d+\)\n", "", errors)
+
+
+def array(tensor):
+    """A tensor of any backend as an array that may be written."""
+    import keras  # not above: the tests of batches do without
+
+    return np.array(keras.ops.convert_to_numpy(tensor))
+
+
+def figures(scores, labels, weights=None):
+    """EER, ROC AUC, minDCF and balanced accuracy at 0.9."""
+    return np.array(
+        [
+            equal_error(scores, labels, weights)[0],
+            roc_auc(scores, labels, weights),
+            min_dcf(scores, labels, weights),
+            balanced_accuracy(scores, labels, 0.9, weights),
+        ]
+    )
+
+
+def labelled(figure):
+    """The figure, once every axis with data has a label: its own, one that it shares, or the figure's."""
+    figure.canvas.draw()
+    for axes in figure.axes:
+        if axes.has_data() and axes.axison and axes.get_label() != "<colorbar>":
+            rows, columns = axes.get_shared_x_axes(), axes.get_shared_y_axes()
+            assert figure.get_supxlabel() or any(each.get_xlabel() for each in rows.get_siblings(axes)), axes
+            assert figure.get_supylabel() or any(each.get_ylabel() for each in columns.get_siblings(axes)), (
+                axes
+            )
+    return figure

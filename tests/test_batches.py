@@ -55,7 +55,7 @@ def test_parts_of_an_epoch_are_the_epoch(batches, size):
         np.testing.assert_array_equal(np.concatenate(ours), whole)
 
 
-# ---- the recipe and its folds ------------------------------------------------------------------------------
+# ---- the config and its folds ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_parts_of_an_epoch_are_the_epoch(batches, size):
         ({"folds": 3}, "encoders is 5; expected 1 to 3, the number of folds"),
     ],
 )
-def test_recipes_that_make_no_sense_are_refused(change, message):
+def test_configs_that_make_no_sense_are_refused(change, message):
     with pytest.raises(InputError, match=message) as refusal:
         TrainingConfig(**change)
     assert "\n" not in str(refusal.value)

@@ -6,6 +6,8 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
+from samples import figures
+
 from helpers import InputError, bootstrap, metrics
 from helpers.bootstrap import evaluate, paired_difference
 from helpers.calibration import cllr, min_cllr
@@ -15,17 +17,6 @@ from helpers.pairs import all_trials, within_groups
 normal = NormalDist().cdf
 SPEAKERS = np.repeat([4, 7, 9, 12, 20, 31], 7)  # numbers with gaps
 COUNTS = bootstrap.draw_speakers(SPEAKERS, 60, seed=5)
-
-
-def figures(scores, labels, weights=None):
-    return np.array(
-        [
-            equal_error(scores, labels, weights)[0],
-            roc_auc(scores, labels, weights),
-            min_dcf(scores, labels, weights),
-            balanced_accuracy(scores, labels, 0.9, weights),
-        ]
-    )
 
 
 # ---- intervals ---------------------------------------------------------------------------------------------

@@ -284,7 +284,7 @@ def test_what_is_no_probability_is_refused():
 
 def test_det_curve_of_two_normals_is_a_straight_line():
     scores, labels = gaussian_llrs(2, 2000, 8000)
-    accepted, rejected, x, y = det_curve(scores, labels)
+    _, accepted, rejected, x, y = det_curve(scores, labels)
     for rates, expected in zip((accepted, rejected), metrics.error_rates(scores, labels)[1:], strict=True):
         np.testing.assert_array_equal(rates, expected)
     assert (np.diff(x) <= 0).all()
@@ -298,7 +298,7 @@ def test_det_curve_of_two_normals_is_a_straight_line():
 
 @pytest.mark.parametrize("labels", [[0, 1], [1, 0], [0, 0, 0, 1], [1, 1, 1, 0]])
 def test_det_curve_is_finite_for_the_smallest_lists(labels):
-    accepted, rejected, x, y = det_curve(np.arange(len(labels)), labels)
+    _, accepted, rejected, x, y = det_curve(np.arange(len(labels)), labels)
     assert np.isfinite([x, y]).all()
     inside = (accepted > 0) & (accepted < 1)
     np.testing.assert_allclose(x[inside], norm.ppf(accepted[inside]))  # a true rate is left alone
@@ -314,7 +314,7 @@ STATISTICS = {
     "min_cllr": min_cllr,
     "bayes_cost": lambda llr, labels, weights=None: bayes_cost(llr, labels, 0.1, 1, 2, weights),
     "reliability": lambda p, labels, weights=None: reliability(norm.cdf(p), labels, 10, weights),
-    "det_curve": lambda scores, labels, weights=None: det_curve(scores, labels, weights)[:2],
+    "det_curve": lambda scores, labels, weights=None: det_curve(scores, labels, weights)[1:3],
 }
 
 
@@ -325,7 +325,7 @@ def test_weights_are_repetitions(name, seed):
     weighed = STATISTICS[name](scores, labels, weights)
     if name == "det_curve":  # thresholds at scores of weight 0 add points, no rates
         weighed = np.unique(np.round(weighed, 12), axis=1)
-        expected = np.unique(np.round(det_curve(scores[written_out], labels[written_out])[:2], 12), axis=1)
+        expected = np.unique(np.round(det_curve(scores[written_out], labels[written_out])[1:3], 12), axis=1)
     else:
         expected = STATISTICS[name](scores[written_out], labels[written_out])
     np.testing.assert_allclose(weighed, expected, rtol=1e-7, atol=1e-9)

@@ -1,4 +1,4 @@
-"""Progress: the state of a training comes back whole from the disk, or not at all."""
+"""Checkpoints: the state of a training comes back whole from the disk, or not at all."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from samples import Stopped
 from test_training import FEATURES, LIGHT, QUICK, tones
 
 from helpers import InputError, checkpoint, training
@@ -79,7 +80,7 @@ def test_all_of_the_state_comes_back(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["p.npz", "progress"])
-def test_progress_of_another_run_is_not_taken_up(tiny, tmp_path, name):
+def test_a_checkpoint_of_another_run_is_not_taken_up(tiny, tmp_path, name):
     path = tmp_path / name
     play(tiny, Checkpoint(tiny, path, "one"), [0.5, 0.4])
     assert list(tmp_path.iterdir()) == [path]
@@ -91,7 +92,7 @@ def test_progress_of_another_run_is_not_taken_up(tiny, tmp_path, name):
     np.testing.assert_array_equal(kernel(tiny), 2)
 
 
-def test_damaged_progress_is_not_taken_up(tiny, tmp_path):
+def test_a_damaged_checkpoint_is_not_taken_up(tiny, tmp_path):
     path = tmp_path / "p.npz"
     play(tiny, Checkpoint(tiny, path, "one"), [0.5, 0.4])
     whole = path.read_bytes()
@@ -110,7 +111,7 @@ def test_damaged_progress_is_not_taken_up(tiny, tmp_path):
     assert Checkpoint(tiny, path, "one").epoch == 2
 
 
-def test_a_full_disk_is_told_in_one_line_and_keeps_the_progress(tiny, tmp_path):
+def test_a_full_disk_is_reported_in_one_line_and_keeps_the_checkpoint(tiny, tmp_path):
     resource = pytest.importorskip("resource")
     path = tmp_path / "p.npz"
     progress = Checkpoint(tiny, path, "one")
@@ -157,13 +158,14 @@ def test_a_design_has_no_names_and_all_settings():
 
 
 def by_training(seed):
-    verifier, history = training.train(tones(), FEATURES, replace(QUICK, epochs=2, seed=seed), hooks=LIGHT)
+    verifier, history = training.train(tones(), FEATURES, replace(QUICK, epochs=2, seed=seed))
     return verifier, history, verifier.facts["train_seconds"]
 
 
-def by_ge2e(seed):
+def by_ge2e(seed, contrast=False):
     corpus, config = tones(), replace(QUICK, epochs=2, seed=seed)
-    encoder, facts = ge2e.train(list(FEATURES(corpus.waveforms)), corpus.speakers // 10, config, 9)
+    spectrograms, speakers = list(FEATURES(corpus.waveforms)), corpus.speakers // 10
+    encoder, facts = ge2e.train(spectrograms, speakers, config, 9, contrast=contrast)
     seconds = facts.pop("train_seconds")
     return encoder, facts, seconds
 
@@ -184,12 +186,8 @@ def by_identification(seed):
     return identifier, losses, identifier.facts["train_seconds"]
 
 
-class Retrained(Exception):
-    pass
-
-
 def retrain(*_, **__):
-    raise Retrained
+    raise Stopped
 
 
 @pytest.mark.slow
@@ -206,29 +204,38 @@ def test_a_finished_training_is_kept_and_taken_up_by_an_equal_one(train, tmp_pat
     assert again.weights
     assert same == history
     assert later == pytest.approx(seconds, abs=10)
-    with pytest.raises(Retrained):
+    with pytest.raises(Stopped):
         train(1)
 
     found, changed = checkpoint.import_closure, tmp_path / "changed.py"
     changed.write_text("x = 1")
     monkeypatch.setattr(checkpoint, "import_closure", lambda source: {*found(source), changed})
-    with pytest.raises(Retrained):
+    with pytest.raises(Stopped):
         train(0)
     monkeypatch.undo()  # and without the folder
     monkeypatch.setattr(keras.Model, "fit", retrain)
-    with pytest.raises(Retrained):
+    with pytest.raises(Stopped):
         train(0)
     assert list(folder.glob("*.npz")) == [path]
 
 
 @pytest.mark.slow
-def test_a_training_that_is_watched_is_not_taken_up(tmp_path, monkeypatch):
+def test_a_kept_training_serves_its_own_loss_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("SIAMESE_VOICES_CHECKPOINTS", str(tmp_path))
-    seen = []
-    for _ in range(2):
-        config = replace(QUICK, epochs=1)
-        training.train(tones(), FEATURES, config, after_epoch=lambda *_: seen.append(1), hooks=LIGHT)
-    assert len(seen) == 2
+    by_ge2e(0)
+    monkeypatch.setattr(keras.Model, "fit", retrain)
+    by_ge2e(0)
+    with pytest.raises(Stopped):
+        by_ge2e(0, contrast=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "others", [{"after_epoch": lambda *_: None}, {"hooks": LIGHT}], ids=["watched", "hooks"]
+)
+def test_a_training_that_runs_code_of_others_is_not_kept(others, tmp_path, monkeypatch):
+    monkeypatch.setenv("SIAMESE_VOICES_CHECKPOINTS", str(tmp_path))
+    training.train(tones(), FEATURES, replace(QUICK, epochs=1), **others)
     assert list(tmp_path.iterdir()) == []
 
 

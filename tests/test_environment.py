@@ -19,7 +19,8 @@ ENTRIES = re.findall(r"^([a-z].*?)((?: \\\n    --hash=sha256:[0-9a-f]{64})*)$", 
 LOCKED = {Requirement(entry).name: Requirement(entry) for entry, _ in ENTRIES}
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
-ALL = [*PYPROJECT["project"]["dependencies"], *(each for extra in EXTRAS.values() for each in extra)]
+PLAIN = PYPROJECT["project"]["dependencies"]
+ALL = [*PLAIN, *(each for extra in EXTRAS.values() for each in extra)]
 DIRECT = {r.name: r for r in map(Requirement, ALL)}
 PYTHONS = {
     minor for minor in range(9, 20) if f"3.{minor}.5" in SpecifierSet(PYPROJECT["project"]["requires-python"])
@@ -57,9 +58,19 @@ def test_every_direct_dependency_is_locked(requirement):
     assert locked.marker is None
 
 
-def test_every_import_is_a_direct_dependency():
+SOURCES = {  # and what they may import beside the dependencies of a plain install
+    "helpers": ([path for path in PROJECT.glob("helpers/**/*.py") if path.parent.name not in EXTRAS], []),
+    "app": (PROJECT.glob("helpers/app/*.py"), EXTRAS["app"]),
+    "export": (PROJECT.glob("helpers/export/*.py"), EXTRAS["export"]),
+    "tests": ([PROJECT / "conftest.py", *PROJECT.glob("tests/**/*.py")], ALL),
+}
+
+
+@pytest.mark.parametrize("part", SOURCES)
+def test_every_import_is_a_direct_dependency(part):
+    paths, extra = SOURCES[part]
     imported = set()
-    for path in [*PROJECT.glob("helpers/**/*.py"), *PROJECT.glob("tests/**/*.py"), PROJECT / "conftest.py"]:
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 imported |= {alias.name for alias in node.names}
@@ -67,7 +78,8 @@ def test_every_import_is_a_direct_dependency():
                 imported.add(node.module)
     imported = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names
     imported -= {"helpers", *(path.stem for path in PROJECT.glob("tests/*.py"))}
-    assert {canonicalize_name(PACKAGE.get(name, name)) for name in imported} <= set(DIRECT)
+    known = {Requirement(each).name for each in [*PLAIN, *extra]}
+    assert {canonicalize_name(PACKAGE.get(name, name)) for name in imported} <= known
 
 
 def test_what_is_installed_is_what_is_locked():

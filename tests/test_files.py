@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from helpers import InputError
-from helpers.files import digest, file_digest, hold_folder, is_made
+from helpers.files import atomic_folder, digest, file_digest, hold_folder, is_made
 
 ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # of "abc", by FIPS 180-2
 FORBIDDEN = [path for path in (Path("/proc"),) if path.exists()]  # not even root can write there
@@ -37,6 +37,25 @@ def test_a_folder_that_cannot_be_written_is_not_taken_for_held(tmp_path):
     for folder in (tmp_path / "file", tmp_path / "file" / "folder", *FORBIDDEN):
         with pytest.raises((FileExistsError, NotADirectoryError, FileNotFoundError, PermissionError)):
             hold_folder(folder, "held").__enter__()
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_what_stood_there(tmp_path, monkeypatch):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "kept").touch()
+    rename = Path.rename
+
+    def fail(path, target):
+        if path.name == "new":
+            raise OSError("busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with (
+        pytest.raises(InputError, match=r"could not be written \(busy\)"),
+        atomic_folder(tmp_path / "folder", 1),
+    ):
+        pass
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "kept"]
 
 
 def made(folder, files, **facts):

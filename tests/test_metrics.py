@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from samples import figures
+
 from helpers import InputError
 from helpers.metrics import balanced_accuracy, cosine_scores, enrolled_scores, equal_error, error_rates
 from helpers.metrics import min_dcf, roc_auc
@@ -21,17 +23,6 @@ def tied(seed, trials=300, values=12):
     rng = np.random.default_rng(seed)
     labels = np.append([0, 1], rng.integers(2, size=trials - 2))
     return (rng.integers(values, size=trials) + rng.integers(4, size=trials) * labels) / 7, labels
-
-
-def figures(scores, labels, weights=None):
-    return np.array(
-        [
-            equal_error(scores, labels, weights)[0],
-            roc_auc(scores, labels, weights),
-            min_dcf(scores, labels, weights),
-            balanced_accuracy(scores, labels, 0.9, weights),
-        ]
-    )
 
 
 # ---- scores ------------------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from samples import array
+
 from helpers import InputError
 from helpers.features import Spectrogram
 from helpers.files import atomic_write
@@ -65,10 +67,6 @@ def known(dimensions, encoders=1):
         size=(32, dimensions * encoders)
     )
     return embeddings, speakers, [speakers < 0] * encoders
-
-
-def array(tensor):
-    return keras.ops.convert_to_numpy(tensor)
 
 
 def embed(encoder, spectrograms):

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from samples import Stopped, array
+
 from helpers import InputError, bootstrap, checkpoint, features, files, models, training
 from helpers.augmentation import at_speed, telephone_call
 from helpers.batches import TrainingConfig, assign_folds
@@ -68,10 +70,6 @@ def light(spectrograms, dropout=0.2):
 
 
 LIGHT = TrainingHooks(encoder=light)
-
-
-def array(tensor):
-    return keras.ops.convert_to_numpy(tensor)
 
 
 def embed(model, spectrograms):
@@ -406,13 +404,13 @@ def test_fifty_one_speakers_in_five_folds():
         (tones(samples=200), {}, "200 samples are shorter"),
     ],
 )
-def test_a_corpus_too_small_for_the_recipe_is_refused(corpus, change, message):
+def test_a_corpus_too_small_for_the_config_is_refused(corpus, change, message):
     with pytest.raises(InputError, match=message) as refusal:
         train(corpus, FEATURES, replace(QUICK, **change))
     assert "\n" not in str(refusal.value)
 
 
-# ---- other ingredients -------------------------------------------------------------------------------------
+# ---- other hooks -------------------------------------------------------------------------------------------
 
 
 def two_objectives(embeddings, config, speakers):
@@ -452,7 +450,7 @@ def test_two_objectives_teach_one_encoder():
     assert run.facts["parameters"] == sum(int(np.prod(weight.shape)) for weight in weights) + 2
 
 
-def test_copies_and_augmentation_are_those_of_the_ingredients():
+def test_copies_and_augmentation_are_those_of_the_hooks():
     """Where nothing is left to tell apart, every cosine is 1: w + b = 5 logits for all pairs."""
     config = replace(QUICK, epochs=1, encoders=1, learning_rate=0.0)
     hooks = TrainingHooks(lambda spectrograms: light(spectrograms, 0), copies=loud_copies, augment=flatten)
@@ -545,12 +543,7 @@ def test_an_interrupted_run_goes_on_in_the_same_process(tmp_path, light_run, aft
     assert list(tmp_path.iterdir()) == []
 
 
-class Stopped(Exception):
-    pass
-
-
-@pytest.mark.slow
-def test_other_settings_and_ingredients_are_other_runs(monkeypatch):
+def test_other_settings_and_hooks_are_other_runs(monkeypatch):
     """The fingerprint is of what is done, not of the names that Keras and Python give things."""
 
     def stop(model, path, run, *_):

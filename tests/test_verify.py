@@ -33,7 +33,6 @@ def paths(folder, names):
     return [str(folder / f"{name}.wav") for name in names.split()]
 
 
-@pytest.mark.slow
 def test_exit_status_and_words_for_the_same_person_and_for_two(folder, capsys):
     assert verify.main([*paths(folder, "a0 a1"), "--model", MODEL]) == 0
     assert capsys.readouterr().out.startswith("The same person: the probability of one person is ")
@@ -41,7 +40,6 @@ def test_exit_status_and_words_for_the_same_person_and_for_two(folder, capsys):
     assert capsys.readouterr().out.startswith("Different people: ")
 
 
-@pytest.mark.slow
 def test_the_score_is_the_models_own(folder, verifier):
     answer = verify.verify(verifier, paths(folder, "a0 a1"), paths(folder, "b0")[0])
     speech = quality.trim_silence([audio.load_recording(path) for path in paths(folder, "a0 a1 b0")], 35)
@@ -79,7 +77,6 @@ def spoilt(folder, name, waveform):
     return str(folder / name)
 
 
-@pytest.mark.slow
 def test_what_cannot_be_told_ends_with_status_2_and_why(folder, tmp_path, capsys):
     a0 = paths(folder, "a0")[0]
     waveform = audio.load_recording(a0)
@@ -143,7 +140,7 @@ def test_another_microphone_is_remarked_on(folder, tmp_path, verifier):
     thin = np.diff(audio.load_recording(a1), n=2)  # 12 dB an octave
     answer = verify.verify(verifier, [a0], spoilt(tmp_path, "thin.wav", thin))
     assert any(each.startswith("thin.wav sounds like another microphone") for each in answer.remarks)
-    assert "Mind: thin.wav sounds like another microphone" in verify.describe(answer)
+    assert "Note: thin.wav sounds like another microphone" in verify.describe(answer)
 
 
 def test_the_last_runs_model_is_taken_where_it_has_learnt_from_people(tmp_path, monkeypatch):

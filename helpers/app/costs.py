@@ -33,7 +33,7 @@ class ReferenceVoices(NamedTuple):
 
 
 def load_reference_voices(verifier, data="", out=""):
-    """`ReferenceVoices`: the index that notebook 09 has left, or else one of the test utterances; and these.
+    """The test utterances as `ReferenceVoices`, with notebook 09's index of voices or else one of them.
 
     Parameters
     ----------

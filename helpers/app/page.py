@@ -42,7 +42,7 @@ def guarded(method):
 
 
 class Clips(widgets.VBox):
-    """Clips of one person, uploaded or recorded, each shown with what the system hears in it.
+    """Clips of one person, uploaded or recorded, each shown with what the system measures in it.
 
     Parameters
     ----------
@@ -181,12 +181,12 @@ class NearestVoices(widgets.VBox):
         voice = embed_recordings(self.verifier, speech).mean(axis=0, keepdims=True)
         near = self.known.index.search(voice, NEAREST)
         share = costs.impostor_share(self.verifier, self.known.index, float(near.scores[0, 0]))
-        chance = "any clip"
+        chance = "Some voice is always nearest, whatever the clip"
         if share is not None:
-            strangers = f"{100 * share:.0f} % of people who are not among them"
-            chance += f": {strangers} would find one as near as the first"
+            strangers = f"{100 * share:.0f} % of people who are not among these"
+            chance += f"; {strangers} would find one as near as the first"
         voices = f"{len(self.known.index):,} voices ({escape(self.known.test.name)})"
-        self.line.value = f"<p>Of {voices} these are nearest. Somebody always is, for {chance}.</p>"
+        self.line.value = f"<p>Of {voices} these are nearest. {chance}.</p>"
         cards = ""
         for row, score in zip(near.rows[0], near.scores[0], strict=True):
             waveform, speaker = self.known.sound(row), str(self.known.index.speakers[row])

@@ -141,7 +141,7 @@ def _serve(options):
         raise InputError(f"--pages {options.pages}", expected="1 or more")
     port = free_port(options.address, options.port)
     if not is_loopback(options.address):
-        found = f"Mind: {options.address} is open to others, who can use the page without a password; their"
+        found = f"Note: {options.address} is open to others, who can use the page without a password; their"
         print(f"{found} clips travel unencrypted, and browsers give it no microphone.", file=sys.stderr)
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
     for name, value in (("MODEL", options.model), ("DATA", options.data)):

@@ -75,7 +75,7 @@ def _check_header(name, content):
     try:
         about = soundfile.info(io.BytesIO(content))
     except Exception:  # soundfile raises several kinds
-        return  # M4A perhaps, which `decode` reads frame by frame, and no further than asked
+        return  # M4A perhaps, which `audio.decode` reads frame by frame, and no further than asked
     low, high = RATES
     if not low <= about.samplerate <= high:
         found = f"has {about.samplerate:,} samples a second"

@@ -74,10 +74,12 @@ def select(wanted):
         If a number has no notebook, or a notebook cannot be run.
     """
     known = {path.name[:2]: path for path in notebooks()}
+    if not known:
+        raise InputError("has no notebooks", file=PROJECT / "notebooks")
     numbers = [number.strip().zfill(2) for number in wanted.split(",")] if wanted else list(known)
     missing = [number for number in numbers if number not in known]
     if missing:
-        found = ", ".join(known) or "none"
+        found = ", ".join(known)
         raise InputError(f"--notebooks {wanted}: no notebook {', '.join(missing)}; there are {found}")
     return [Chapter(path) for number, path in known.items() if number in numbers]
 

@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import nbformat
@@ -35,7 +35,7 @@ def file_stats(path):
 
 
 def contents(data, source):
-    """Digests of what a notebook may read: the utterances, the helpers it imports, the models, the lock.
+    """Digests of what a notebook may read: utterances, helpers it imports, models, results, scores, the lock.
 
     Subfolders of the project's data folder, and of one with the course's files, do not count, as they hold
     what the helpers make, unless there is a table of recordings; recordings are known by size and time.
@@ -60,9 +60,15 @@ def contents(data, source):
     for path in [folder] if is_corpus else sorted(folder.glob("*.npy")):
         found |= file_stats(path)
     read = [path for path in sorted(folder.glob("*")) if path.suffix in (".pkl", ".csv", ".json")]
-    read += [*sorted(import_closure(source)), *sorted(PROJECT.glob("notebooks/models/*"))]
+    read += [*sorted(import_closure(source)), *sorted(PROJECT.glob("notebooks/[mrs]*/*"))]
     read.append(PROJECT / "requirements.txt")
-    return found | {str(path): file_digest(path) for path in read if path.is_file()}
+    return found | {str(path): known_digest(path, path.stat().st_mtime_ns) for path in read if path.is_file()}
+
+
+@cache
+def known_digest(path, changed):
+    """`files.file_digest`, once while its time stays: each notebook asks, and a pickle may have 4 GB."""
+    return file_digest(path)
 
 
 class State:

@@ -160,14 +160,14 @@ def excerpt(waveform, samples):
     active = np.zeros(len(waveform) + 1)
     for begin, end in voiced:
         active[begin + 1 : end + 1] = 1
-    heard = np.cumsum(active)  # voice up to each sample
+    voiced_before = np.cumsum(active)
     begin, end = (int(voiced[0, 0]), int(voiced[-1, 1])) if len(voiced) else (0, 0)
     if end - begin > samples:
         starts = np.append(np.arange(begin, end - samples, HOP), end - samples)
-        start = int(starts[np.argmax(heard[starts + samples] - heard[starts])])
+        start = int(starts[np.argmax(voiced_before[starts + samples] - voiced_before[starts])])
     else:
         start = max(0, min(begin - (samples - end + begin) // 2, len(waveform) - samples))
-    voice = heard[min(start + samples, len(waveform))] - heard[start]
+    voice = voiced_before[min(start + samples, len(waveform))] - voiced_before[start]
     if voice < VOICED * samples:
         needed = f"{VOICED * samples / SAMPLE_RATE:.2f} s or more"
         raise InputError(f"too short: {voice / SAMPLE_RATE:.2f} s of voice", expected=needed)

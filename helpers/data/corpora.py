@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from helpers import SHORTEST, InputError, describe_value, error_context, first_line
+from helpers import SHORTEST, InputError, describe_value, error_context
 from helpers.data.audio import load_recording
 from helpers.data.pickles import read_array
 from helpers.files import file_digest
@@ -109,9 +109,6 @@ def course_file(folder, stem):
     """The path of ``trs`` or ``tes`` in a folder: the pickle, or the ``.npy`` file if only that is there."""
     pickle, array = (Path(folder) / f"{stem}{suffix}" for suffix in (".pkl", ".npy"))
     return array if array.is_file() and not pickle.exists() else pickle
-
-
-# ---- checking and scaling ----------------------------------------------------------------------------------
 
 
 def _scaled(samples):
@@ -252,7 +249,7 @@ def load_recordings(folder, label="speaker"):
     try:
         table = pd.read_csv(path, dtype=str)
     except (OSError, ValueError) as error:
-        reason = "is missing" if not path.exists() else f"cannot be read ({first_line('', error)[:100]})"
+        reason = "is missing" if not path.exists() else f"cannot be read ({describe_value(error)})"
         raise InputError(reason, file=shown, expected=expected) from error
     lacking = [name for name in ("path", label) if name not in table or table[name].isna().any()]
     if lacking or table.empty:

@@ -170,9 +170,6 @@ def _claims(what):
     return f"is damaged or hostile: it claims {what}"
 
 
-# ---- from noted calls to a matrix --------------------------------------------------------------------------
-
-
 def _matrix(found, size):
     """The matrix in what was unpickled from a file of `size` bytes."""
     if isinstance(found, Call):

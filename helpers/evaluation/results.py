@@ -42,7 +42,7 @@ def evaluate_over_draws(system, counts, enrolled=5):
     Parameters
     ----------
     system : Scores
-    counts : int array (draws, speakers), of `draw_speakers`
+    counts : int array (draws, speakers), of `bootstrap.draw_speakers`
         The same for systems that are to be compared: each draw then judges all on the same speakers.
     enrolled : int
         Utterances enrolled for the last figure.

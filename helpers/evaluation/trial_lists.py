@@ -131,10 +131,10 @@ def _run(options):
     trials = read_trials(options.list)
     scores = score_trials(trials, options.data, load_verifier(options.model))
     found = figures(scores, trials["label"].to_numpy())
-    target = Path(options.out, Path(options.list).stem)
-    with atomic_write(target.with_suffix(".csv")) as temporary:
+    stem = Path(options.list).stem
+    with atomic_write(Path(options.out, f"{stem}.csv")) as temporary:
         trials.assign(score=scores).to_csv(temporary, index=False)
-    with atomic_write(target.with_suffix(".json")) as temporary:
+    with atomic_write(Path(options.out, f"{stem}.json")) as temporary:
         temporary.write_text(json.dumps(found, indent=2) + "\n")
     costs = ", ".join(f"minDCF({prior}) {found[f'min_dcf_{prior}']:.3f}" for prior in PRIORS)
     print(f"{len(trials)} trials, {found['targets']} of them targets: EER {found['eer']:.2%}, {costs}")

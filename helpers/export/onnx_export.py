@@ -1,8 +1,7 @@
 """The trained model as ONNX files, for programs that have onnxruntime and nothing else of this course.
 
-`python -m helpers.export` writes siamese_gru.onnx, from waveforms to voices, and
-siamese_gru_scores.onnx, from voices to log likelihood ratios. Both are compared with the model before they
-are kept.
+`python -m helpers.export` writes NAME.onnx, from waveforms to embeddings, and NAME_scores.onnx, from
+embeddings to log likelihood ratios, named as the model is. Both are compared with it before they are kept.
 """
 
 from pathlib import Path
@@ -35,7 +34,7 @@ def differences(verifier, embeddings, scores, waveforms):
     Returns
     -------
     tuple of float
-        Largest differences of voices, and of scores of all voices with each other; NaN where one has it.
+        Largest differences of embeddings, and of scores of all of them with each other; NaN where one has it.
     """
     ours = np.concatenate([verifier.embed(each) for each in waveforms])
     theirs = np.concatenate([embeddings.run(None, {"waveforms": each})[0] for each in waveforms])
@@ -102,6 +101,6 @@ def main(arguments=None):
     """The command line; returns the exit status: 1 when nothing was written."""
     parser = new_parser("export", __doc__)
     parser.add_argument("model", nargs="?", help="a .keras file (default: that of helpers.verify)")
-    said = "folder of the .onnx files (default: results/models)"
-    parser.add_argument("--out", default=TRAINED.parent, help=said)
+    default = "folder of the .onnx files (default: results/models)"
+    parser.add_argument("--out", default=TRAINED.parent, help=default)
     return run_program(_export_model, parser.parse_args(arguments))

@@ -51,9 +51,6 @@ class Graph:
         return model
 
 
-# ---- features ----------------------------------------------------------------------------------------------
-
-
 def _spectrogram(graph, features, waveforms):
     """As `features.Spectrogram`: in doubles, as librosa transforms, for bins far below the loudest one."""
     half, tiny = features.n_fft // 2, np.finfo(np.float32).tiny
@@ -74,9 +71,6 @@ def _spectrogram(graph, features, waveforms):
     if features.compression == "log":
         x = graph.add("Log", graph.add("Max", x, np.float64(features.floor)))
     return graph.add("Cast", x, to=TensorProto.FLOAT)
-
-
-# ---- layers ------------------------------------------------------------------------------------------------
 
 
 def _normalization(graph, layer, x):
@@ -173,11 +167,8 @@ def _refusal(name, found):
     return InputError(f"{name} of the encoder is {found}, which cannot be exported", expected=known)
 
 
-# ---- the two graphs ----------------------------------------------------------------------------------------
-
-
 def embeddings_graph(verifier):
-    """A verifier's features and encoder: waveforms to voices.
+    """A verifier's features and encoder: waveforms to embeddings.
 
     Parameters
     ----------
@@ -203,7 +194,7 @@ def embeddings_graph(verifier):
 
 
 def scores_graph(verifier):
-    """A verifier's comparison: voices to log likelihood ratios.
+    """A verifier's comparison: embeddings to log likelihood ratios.
 
     Parameters
     ----------

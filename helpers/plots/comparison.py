@@ -29,8 +29,8 @@ def plot_det_curves(systems, title=""):
     shades = system_colours(systems)
     for name, system in systems.items():
         scores, labels = trial_scores(system.scores, system.speakers)
-        accepted, rejected, x, y = det_curve(scores, labels)
-        at = np.searchsorted(metrics.error_rates(scores, labels)[0], system.threshold)
+        thresholds, accepted, rejected, x, y = det_curve(scores, labels)
+        at = np.searchsorted(thresholds, system.threshold)
         point = f"{system_name(name)}: {100 * accepted[at]:.0f} / {100 * rejected[at]:.0f} %"
         axes.plot(x, y, color=shades[name])
         dot = np.clip([x[at], y[at]], *DET_ENDS)

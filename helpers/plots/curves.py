@@ -66,8 +66,7 @@ def plot_roc_det(scores, labels, marks, title=""):
     The DET plot's axes are normal deviates (Martin et al., 1997, "The DET curve in assessment of detection
     task performance"), so that normally distributed scores give a straight line.
     """
-    thresholds = error_rates(scores, labels)[0]
-    accepted, rejected, x, y = det_curve(scores, labels)
+    thresholds, accepted, rejected, x, y = det_curve(scores, labels)
     figure, (roc, det) = plt.subplots(1, 2, figsize=(9.5, 4.3))
     roc.plot(100 * accepted, 100 * (1 - rejected), color="0.3")
     roc.plot([0, 100], [0, 100], color="0.8", linestyle="--")

@@ -13,7 +13,7 @@ from helpers.plots.style import BLUE, DECIBELS, GREY, ORANGE, draw_spectrogram
 
 
 def plot_recording(waveform, spectrogram):
-    """A clip as the system hears it: the waveform, speech apart from pauses, and the spectrogram, which is a
+    """A clip as the network reads it: the waveform, speech apart from pauses, and the spectrogram, which is a
     logarithmic one with linear frequencies."""
     figure = Figure(figsize=(4.6, 3.1), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[2, 3])
@@ -27,7 +27,7 @@ def plot_recording(waveform, spectrogram):
 
 
 def plot_robustness(table, title=""):
-    """What `robustness_table` found: errors of each kind as bars, and how many recordings were refused."""
+    """Errors of each kind as bars, and how many recordings were refused: a `robustness.robustness_table`."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
     place = np.arange(len(table))
     left.barh(place - 0.2, 100 * table["missed"], 0.4, color=BLUE, label="the same person turned away")

@@ -173,8 +173,6 @@ PAGE = """<div class="voice-map">
 </div>
 """
 
-# ---- curves ------------------------------------------------------------------------------------------------
-
 
 def plot_accuracy_by_neighbours(counts, systems, title=""):
     """Identification accuracy over the number of neighbours that vote, a line a way of comparing."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -33,8 +34,6 @@ LEVELS = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 SIZES = (500, 5_000, 50_000)
 CHILD = [sys.executable, "-m", "helpers.research.bench_worker"]
 EVERY = 0.05  # seconds from one look at a process to the next
-
-# ---- figures and tables
 
 
 def time_to(curve, level):
@@ -139,9 +138,6 @@ def draw(runs):
     return figure
 
 
-# ---- processes, and what was measured before
-
-
 def run_command(command, watch=lambda process: None):
     """Run a command in the project's folder without its output.
 
@@ -163,7 +159,10 @@ def run_command(command, watch=lambda process: None):
                 watch(process)
                 time.sleep(EVERY)
         except BaseException:
-            process.kill()
+            for each in [*process.children(recursive=True), process]:
+                with suppress(psutil.NoSuchProcess):
+                    each.kill()
+            process.wait()
             raise
         errors.seek(0)
         lines = errors.read().strip().splitlines()

@@ -2,8 +2,9 @@
 
 `python -m helpers.research.bench_growth --out OUT` invents corpora of 1,000 and 10,000 utterances, has
 `helpers.convert` make arrays and features of each, trains the course's network on these for an epoch, each in
-a process of its own, and writes OUT/growth.md. Time is the processors'. Memory is what a process holds of its
-own; pages of mapped files, which the system takes back when it needs them, are not in it.
+a process of its own, and writes OUT/growth.md. Time is the processors', 0 on Windows, which does not tell it.
+Memory is what a process holds of its own; pages of mapped files, which the system takes back when it needs
+them, are not in it.
 """
 
 import multiprocessing

@@ -103,7 +103,7 @@ def train_published_recipe(corpus, seed, tick, **settings):
 
 
 def train_mfcc_lda(corpus, seed, tick):
-    """The floor of `systems.mfcc_lda`, which is there all at once."""
+    """The baseline of `systems.mfcc_lda`, which is there all at once."""
     from helpers.systems import mfcc_lda
 
     fitted = mfcc_lda.MfccLda().fit(corpus, seed)
@@ -122,8 +122,6 @@ SYSTEMS = {
     "published_recipe": (train_published_recipe, "helpers.systems.published_recipe"),
     "mfcc_lda": (train_mfcc_lda, "helpers.systems.mfcc_lda"),
 }
-
-# ---- the measurement
 
 
 class Clock:
@@ -172,9 +170,9 @@ def peak_memory():
 def loaded_code():
     """The helpers that this process has loaded, by their paths below `helpers`, with their hashes."""
     files = {Path(getattr(module, "__file__", None) or "") for module in list(sys.modules.values())}
-    house = PROJECT / "helpers"
-    mine = sorted(file for file in files if house in file.parents)
-    return {file.relative_to(house).as_posix(): file_digest(file) for file in mine}
+    package = PROJECT / "helpers"
+    mine = sorted(file for file in files if package in file.parents)
+    return {file.relative_to(package).as_posix(): file_digest(file) for file in mine}
 
 
 def device_name():

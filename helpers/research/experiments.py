@@ -177,7 +177,7 @@ def summarise(results, draws=1000):
 def write_table(out, table):
     """Write the table of all runs in a folder; returns it."""
     results = {}
-    for path in sorted(Path(out).glob("*.npz")):
+    for path in sorted(Path(out).glob("[!.]*.npz")):
         with np.load(path) as saved:
             result = dict(saved)
         _, name, seed = path.stem.rsplit("-", 2)

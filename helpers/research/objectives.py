@@ -86,6 +86,9 @@ class Weighted(keras.losses.Loss):
         super().__init__(name=loss.name, reduction=None)
         self.loss, self.weight = loss, weight
 
+    def get_config(self):
+        return super().get_config() | {"loss": keras.losses.serialize(self.loss), "weight": self.weight}
+
     def call(self, speakers, outputs):
         return self.weight * self.loss.call(speakers, outputs)
 

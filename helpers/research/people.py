@@ -1,11 +1,11 @@
-"""Trains the model for recordings of people that comes with the course.
+"""Train the model for recordings of people that comes with the course.
 
 `python -m helpers.research.people` takes a corpus of people in any layout of `layouts.LAYOUTS`; ours was
 speechocean762. Some speakers are put aside. The others, and the course's synthesised ones beside them, teach
 the course's network with stretches of 2.5 s: in every batch most of them through other microphones, noises
 and narrower bands, and a copy of each in a room of its own. The threshold is that of the people, each scored
 by an encoder that has never heard them. OUT then has corpus (what was converted) and people.keras;
-`helpers.research.robustness` tells its errors.
+`helpers.research.robustness` measures its errors.
 """
 
 import sys

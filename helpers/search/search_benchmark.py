@@ -7,17 +7,20 @@ import numpy as np
 import pandas as pd
 
 
-def synthetic_embeddings(embeddings, speakers, count, each=10, seed=0):
-    """Voices of people who do not exist, for a collection larger than any at hand: `(count, dimensions)`.
+EACH = 10  # embeddings of an invented speaker
+
+
+def synthetic_embeddings(embeddings, speakers, count, seed=0):
+    """Embeddings of people who do not exist, for a collection larger than any at hand.
 
     Speakers' centres and the scatter around them are drawn from normal distributions with the covariances of
-    those at hand, `each` voices a speaker, and brought to length 1. They test a search, not a voice.
+    those at hand, `EACH` a speaker, and brought to length 1. They test a search, not a verification.
 
     Parameters
     ----------
     embeddings : float array (utterances, dimensions)
     speakers : array (utterances,)
-    count, each, seed : int
+    count, seed : int
 
     Returns
     -------
@@ -27,10 +30,10 @@ def synthetic_embeddings(embeddings, speakers, count, each=10, seed=0):
     centres = np.stack([embeddings[index == i].mean(axis=0) for i in range(len(names))])
     between, within = _root(centres), _root(embeddings - centres[index])
     rng, found = np.random.default_rng(seed), np.empty((count, embeddings.shape[1]), np.float32)
-    for start in range(0, count, 1000 * each):
-        block = found[start : start + 1000 * each]
-        people = rng.normal(size=(-(-len(block) // each), len(between))) @ between + centres.mean(axis=0)
-        block[:] = np.repeat(people, each, axis=0)[: len(block)]
+    for start in range(0, count, 1000 * EACH):
+        block = found[start : start + 1000 * EACH]
+        people = rng.normal(size=(-(-len(block) // EACH), len(between))) @ between + centres.mean(axis=0)
+        block[:] = np.repeat(people, EACH, axis=0)[: len(block)]
         block += rng.normal(size=(len(block), len(within))) @ within
         block /= np.linalg.norm(block, axis=1, keepdims=True)
     return found
@@ -47,14 +50,14 @@ def recall(found, true):
     return float(np.mean([np.isin(ours, theirs).mean() for ours, theirs in zip(true, found, strict=True)]))
 
 
-def time_search(search, embeddings, k=10, repeats=3):
-    """A search of voices one by one and all at once: rows found (queries, k), milliseconds a query.
+def time_search(search, embeddings, k=10):
+    """A search of embeddings one by one and all at once: rows found (queries, k), milliseconds a query.
 
     One by one it is the median over the queries, all at once over the repeats: what else the machine does in
     between hardly counts.
     """
     alone = [timeit.timeit(partial(search, query, k), number=1) for query in embeddings[:, None]]
-    together = timeit.repeat(partial(search, embeddings, k), repeat=repeats, number=1)
+    together = timeit.repeat(partial(search, embeddings, k), repeat=3, number=1)
     rows = search(embeddings, k).rows
     return rows, 1000 * np.median(alone), 1000 * np.median(together) / len(embeddings)
 

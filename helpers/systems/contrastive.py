@@ -153,7 +153,7 @@ def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, afte
 
     Parameters
     ----------
-    task : Task
+    task : contrastive_tasks.Task
     config : batches.TrainingConfig, optional
         The task's own by default.
     margin : float

@@ -175,7 +175,7 @@ def train(mels, speakers, config, frames, contrast=False, kind="adam", start=Non
         encoder.set_weights(start.get_weights())
     model, loss = training_model(encoder, config, contrast)
     model.compile(optimiser(kind, config.learning_rate, config.epochs * batches.steps), loss)
-    parts = [*mels, speakers, config, frames] + (start.get_weights() if start else [])
+    parts = [*mels, speakers, config, frames, contrast] + (start.get_weights() if start else [])
     state = open_checkpoint(model, config.epochs, parts, __name__, history={"loss": []})
     size, epochs = batches.size, config.epochs
     fit_epochs(model, state, lambda n: [batches.epoch(n)], size, epochs, started, bar=show_progress)

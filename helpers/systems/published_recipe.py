@@ -23,12 +23,12 @@ def magnitudes(waveforms):
     return np.stack([np.abs(librosa.stft(wave, n_fft=1024, hop_length=512)).T for wave in waveforms])
 
 
-def build(seed=0, units=128):
+def build(seed=0):
     """The two-input network: spectrograms (batch, frames, 513) twice, to probabilities (batch, 1)."""
     keras.utils.set_random_seed(seed)
     left, right = (keras.Input((None, 513), name=name) for name in ("left", "right"))
     # flaw: two encoders that share no weight, so that score(a, b) is not score(b, a)
-    encoded = [layers.GRU(units, name=f"gru_{side.name}")(side) for side in (left, right)]
+    encoded = [layers.GRU(128, name=f"gru_{side.name}")(side) for side in (left, right)]
     cosine = layers.Dot(axes=1, normalize=True, name="cosine")(encoded)
     model = keras.Model([left, right], layers.Dense(1, activation="sigmoid", name="decision")(cosine))
     model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])

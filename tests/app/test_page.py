@@ -126,7 +126,7 @@ def test_names_are_told_without_paths_and_controls():
     assert long.endswith("x.wav")
 
 
-def test_what_is_told_is_escaped():
+def test_what_is_shown_is_escaped():
     clip = uploads.read_clip(NAME, sound(talk(1.0)))
     clip = clip._replace(remarks=["<b>short</b>"])
     told = markup.clip_html(clip, Spectrogram())
@@ -234,7 +234,7 @@ def test_only_this_machine_is_listened_to_unless_told_otherwise():
     assert config.Voila.tornado_settings["websocket_max_message_size"] < uploads.LARGEST
 
 
-def test_a_taken_port_is_told_in_one_line(capsys):
+def test_a_taken_port_is_reported_in_one_line(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert server.main(["--port", str(port), "--no-browser"]) == 2

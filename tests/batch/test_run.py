@@ -323,6 +323,13 @@ def test_a_bad_call_is_refused_before_anything_runs(project, capsys, arguments, 
     assert project.ran() == []
 
 
+def test_a_project_without_notebooks_is_refused(project, capsys):
+    for path in project.second.parent.glob("*.ipynb"):
+        path.unlink()
+    assert project.run() == 2
+    assert one_line(capsys.readouterr().err).endswith("notebooks has no notebooks")
+
+
 @pytest.mark.parametrize("broken", ["no parameters cell", "no notebook"])
 def test_a_notebook_that_cannot_be_run_is_refused(project, capsys, broken):
     if broken == "no notebook":

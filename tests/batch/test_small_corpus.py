@@ -8,8 +8,7 @@ import sys
 import pytest
 from samples import without_zeromq
 
-from helpers import PROJECT, files
-from helpers.batch import chapters
+from helpers import PROJECT
 from helpers.data.synthesis import make_corpus
 
 QUICK = """epochs=2 encoders=2 batch_speakers=6 draws=50 speakers_per_batch=6 phrase_epochs=1 collection=2000
@@ -18,10 +17,7 @@ QUICK = """epochs=2 encoders=2 batch_speakers=6 draws=50 speakers_per_batch=6 ph
 
 @pytest.mark.slow
 def test_course_runs_on_a_small_corpus(tmp_path, pytestconfig):
-    # Trainings of earlier runs with the same notebooks, code and corpus are taken up.
-    sources = (json.dumps(chapters.Chapter(path).source).encode() for path in chapters.notebooks())
-    kept = pytestconfig.cache.mkdir("trainings") / f"small-{files.digest(sources)[:16]}"
-    environment = os.environ | {"SIAMESE_VOICES_CHECKPOINTS": str(kept)}
+    environment = os.environ | {"SIAMESE_VOICES_CHECKPOINTS": str(pytestconfig.trainings or "")}
     make_corpus(tmp_path / "voices", train_speakers=10, test_speakers=4)
     command = [
         sys.executable,

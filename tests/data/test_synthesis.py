@@ -142,7 +142,7 @@ def test_no_channel_gives_the_speaker_away(monkeypatch):
     assert within == pytest.approx(distance[~same].mean(), rel=0.15)
 
 
-def test_gender_is_heard(both):
+def test_gender_is_audible(both):
     """Median F0 of each speaker: here every female one lies above every male one (the limits overlap)."""
     pitch = {"female": [], "male": []}
     for corpus in both:

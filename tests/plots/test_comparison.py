@@ -4,10 +4,11 @@ import matplotlib
 
 matplotlib.use("agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy.stats import norm
+
+from samples import labelled
 
 from helpers import bootstrap, calibration, metrics
 from helpers.evaluation.results import evaluate_over_draws
@@ -30,22 +31,6 @@ SYSTEMS = {"siamese_gru": system(0.5), "ge2e": system(1.0), "published_recipe": 
 COUNTS = bootstrap.draw_speakers(SPEAKERS, 40)
 TABLES = {name: evaluate_over_draws(each, COUNTS) for name, each in SYSTEMS.items()}
 TRIALS = {name: bootstrap.trial_scores(each.llr, SPEAKERS) for name, each in SYSTEMS.items()}
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
-
-
-def labelled(figure):
-    """The figure, once every axis with data has labels."""
-    for axes in figure.axes:
-        if axes.has_data() and axes.axison and axes.get_label() != "<colorbar>":
-            assert axes.get_ylabel() or axes.get_shared_y_axes().get_siblings(axes)[1:], axes
-            assert axes.get_xlabel() or axes.get_shared_x_axes().get_siblings(axes)[1:], axes
-    figure.canvas.draw()
-    return figure
 
 
 def legend(axes):

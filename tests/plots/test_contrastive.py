@@ -1,6 +1,5 @@
 """Pictures of features and distances: they show what they are given, with labelled axes."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,12 +9,6 @@ from helpers.systems import classical_features
 
 RNG = np.random.default_rng(0)
 LABELS = np.array(["anna", "boris", "anna", "clara", "boris", "clara"])
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def matrix():

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from samples import labelled
+
 from helpers import metrics
 from helpers.features import Spectrogram
 from helpers.plots import curves, learning as learning_plots, style
@@ -20,22 +22,6 @@ LABELS = np.repeat([0, 1], [900, 100])
 SCORES = RNG.normal(size=1000) * 0.2 + 0.5 * LABELS
 SPEAKERS = np.repeat(np.arange(4), 5)
 VOICES = RNG.normal(size=(20, 8)) + np.repeat(RNG.normal(size=(4, 8)), 5, axis=0) * 3
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
-
-
-def labelled(figure):
-    """The figure, once every axis with data has labels and every title fits one."""
-    for axes in figure.axes:
-        if axes.has_data() and axes.axison and axes.get_label() != "<colorbar>":
-            assert axes.get_ylabel(), axes
-            assert axes.get_xlabel() or axes.get_shared_x_axes().get_siblings(axes)[1:], axes
-    figure.canvas.draw()
-    return figure
 
 
 def test_twins_name_both_utterances_and_the_shared_encoder():

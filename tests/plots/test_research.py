@@ -4,7 +4,6 @@ import matplotlib
 
 matplotlib.use("agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,12 +43,6 @@ IDEAS = pd.DataFrame(
         idea("two", "mel", "features", "course", (-0.03, -0.05, -0.01), eer=0.07),
     ]
 )
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
 
 
 def test_results_are_read_and_refused_by_name(tmp_path):

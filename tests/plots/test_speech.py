@@ -4,9 +4,10 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+
+from samples import labelled
 
 from helpers.features import Spectrogram
 from helpers.plots import speech as speech_plots
@@ -14,23 +15,6 @@ from helpers.plots import speech as speech_plots
 RNG = np.random.default_rng(0)
 SPEAKERS = np.repeat(np.arange(4), 5)
 WAVES = RNG.uniform(-0.5, 0.5, (2, 4096)).astype(np.float32)
-
-
-@pytest.fixture(autouse=True)
-def _closed():
-    yield
-    plt.close("all")
-
-
-def labelled(figure):
-    """Every outer axis has a label, whether of its own or of the figure."""
-    figure.canvas.draw()
-    for axis in figure.axes:
-        inner = axis.get_subplotspec() is not None and not axis.get_subplotspec().is_last_row()
-        assert axis.get_xlabel() or inner or axis.get_label() == "<colorbar>", "no label below"
-        shared = axis.get_shared_y_axes().get_siblings(axis)
-        assert any(a.get_ylabel() for a in shared) or figure.get_supylabel() or axis.get_yticklabels()
-    return figure
 
 
 def test_waveforms_stand_at_their_times():

@@ -1,6 +1,5 @@
 """Pictures of a recording and of a decision show what was measured."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,12 +7,6 @@ import pytest
 from helpers import SAMPLE_RATE
 from helpers.features import Spectrogram
 from helpers.plots import verification as verification_plots
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 def test_speech_is_marked_where_it_is():

@@ -305,7 +305,7 @@ def test_what_has_changed_is_measured_again(fake, folder, tmp_path, change):
     assert (len(kept["runs"]), len(kept["outdated"])) == (6, 1 if change == "code" else 6)
 
 
-def test_a_failure_is_told_and_the_rest_is_kept(fake, folder, tmp_path, capsys):
+def test_a_failure_is_reported_and_the_rest_is_kept(fake, folder, tmp_path, capsys):
     (fake / "broken").touch()
     assert command(folder, tmp_path, "--growth") == 1
     assert asked(fake) == RUNS + GROWTH[:1]

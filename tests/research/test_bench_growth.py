@@ -31,7 +31,7 @@ def test_mapped_files_are_not_memory(tmp_path):
     assert measure_command([sys.executable, "-c", f"import numpy, time; {read}"])["parent"] < 100
 
 
-def test_a_command_that_fails_is_told():
+def test_a_command_that_fails_is_reported():
     with pytest.raises(InputError, match=r"^ValueError: no$"):
         measure_command([sys.executable, "-c", "raise ValueError('no')"])
     with pytest.raises(InputError, match=r"^ended with status 3$"):

@@ -172,7 +172,7 @@ def test_code_is_what_was_loaded():
 
 
 @pytest.mark.backend
-def test_the_machine_is_told_without_its_name():
+def test_the_machine_is_described_without_its_name():
     found = bench_worker.machine_facts()
     assert found["backend"] == keras.backend.backend()
     assert found["keras"] == keras.__version__

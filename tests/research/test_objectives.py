@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from samples import array
+
 from helpers.batches import TrainingConfig
 from helpers.losses import BalancedPairLoss
 from helpers.research import objectives
@@ -19,10 +21,6 @@ SPEAKERS = np.repeat(np.arange(P), K)
 def voices(seed=0):
     made = np.random.default_rng(seed).normal(size=(P * K, D)).astype("float32")
     return made / np.linalg.norm(made, axis=1, keepdims=True)
-
-
-def array(tensor):
-    return np.array(keras.ops.convert_to_numpy(tensor))
 
 
 def unit(vector):

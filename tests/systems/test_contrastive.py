@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from samples import array
+
 from helpers import InputError, metrics, pairs
 from helpers.batches import TrainingConfig
 from helpers.models import StatisticsPooling
@@ -15,10 +17,6 @@ pytestmark = pytest.mark.backend
 
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1, 0, 2, 1, 2, 2])
-
-
-def array(tensor):
-    return np.array(keras.ops.convert_to_numpy(tensor))
 
 
 def points(count=7, dimensions=3):

@@ -89,8 +89,8 @@ def test_without_a_table_of_speakers_recordings_are_held_out():
 
 def test_coefficients_are_not_masked():
     train, test = (recordings(range(n), 6, "word") for n in (10, 3))
-    recipes = [contrastive_tasks.word_task(train, test, feature).config for feature in ("mel", "mfcc")]
-    assert [config.widest_mask for config in recipes] == [contrastive_tasks.WORD_CONFIG.widest_mask, 0]
+    configs = [contrastive_tasks.word_task(train, test, feature).config for feature in ("mel", "mfcc")]
+    assert [config.widest_mask for config in configs] == [contrastive_tasks.WORD_CONFIG.widest_mask, 0]
 
 
 def test_small_collections_get_small_batches():

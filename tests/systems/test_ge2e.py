@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from samples import array
+
 from helpers import InputError, quality
 from helpers.batches import TrainingConfig
 from helpers.features import Spectrogram
@@ -18,10 +20,6 @@ RNG = np.random.default_rng(0)
 
 def mel(utterances=4, frames=6, bands=40):
     return RNG.normal(size=(utterances, frames, bands)).astype("float32")
-
-
-def array(tensor):
-    return np.array(keras.ops.convert_to_numpy(tensor))
 
 
 def sigmoid(x):

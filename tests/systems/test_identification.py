@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from samples import array
+
 from helpers import InputError
 from helpers.augmentation import random_crops
 from helpers.systems import cnn, identification
@@ -15,10 +17,6 @@ BANDS = 16
 PICTURES = [RNG.normal(size=(40, BANDS)).astype("float32") for _ in range(6)]
 FRAMES = RNG.normal(size=(5, 7, 6)).astype("float32")
 backend = pytest.mark.backend
-
-
-def array(tensor):
-    return np.array(keras.ops.convert_to_numpy(tensor))
 
 
 def pooling(**settings):

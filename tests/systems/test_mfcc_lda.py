@@ -149,7 +149,6 @@ def test_the_threshold_is_where_unheard_training_speakers_have_equal_errors(monk
     assert abs(np.mean(wrong[0]) - np.mean(wrong[1])) < 0.006  # one of 180 target trials
 
 
-@pytest.mark.slow
 def test_the_threshold_uses_no_test_data(monkeypatch, tmp_path):
     rows = []
     for test in (TEST, voices(5, 7, 4096, seed=5)):

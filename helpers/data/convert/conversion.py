@@ -21,6 +21,7 @@ import json
 import os
 import pickle
 import shutil
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -78,6 +79,8 @@ def convert(folder, out, settings=None, layout="", name="", workers=0):
     busy = f"{describe_value(work)} is being written by another conversion; expected one at a time"
     try:
         with hold_folder(work, busy):
+            if is_made(out, same):  # meanwhile, by another
+                return out
             journal = Journal(work / "journal.jsonl", facts["conversion"])
             if not journal.done:  # the arrays of another run only take space
                 for path in work.glob("*.npy"):
@@ -89,7 +92,12 @@ def convert(folder, out, settings=None, layout="", name="", workers=0):
             with atomic_folder(out, sum((work / each).stat().st_size for each in names) >> 20) as new:
                 for each in names:
                     (work / each).rename(new / each)
-        shutil.rmtree(work)  # now that the lock, which is a file in it, is closed: Windows insists
+            for path in work.iterdir():
+                if path.name != ".lock":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with suppress(OSError):  # of an open lock: another conversion has begun
+            (work / ".lock").unlink(missing_ok=True)
+            work.rmdir()
     except OSError as error:
         found = f"could not be written ({error.strerror or error})"
         expected = "a writable folder with space left; what was converted is kept"

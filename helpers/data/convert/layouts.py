@@ -154,9 +154,6 @@ def list_corpus(folder, layout="", microphone="mic1"):
     return Listing(name, found.name, base, listed, left_out, digest([*states, rows.tobytes()])[:16])
 
 
-# ---- the tree ----------------------------------------------------------------------------------------------
-
-
 def _walk(folder):
     """Recordings below a folder with size and time, by path; files about speakers; what could not be read."""
     files, about, failed, seen = {}, [], [], set()
@@ -231,9 +228,6 @@ def _read_table(csv):
             raise InputError(found, file=csv.name, expected=expected)
         named[known[0]] = column
     return table.rename(columns=named).assign(recording=lambda table: table["path"])
-
-
-# ---- what is known of the recordings -----------------------------------------------------------------------
 
 
 def _about_speakers(listed, layout, about):

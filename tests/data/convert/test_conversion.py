@@ -245,7 +245,7 @@ def with_workers_killed(tmp_path):
         return list(run([task] * 3))
 
 
-def test_a_worker_that_dies_is_told(tmp_path):
+def test_a_worker_that_dies_is_reported(tmp_path):
     with pytest.raises(InputError, match="a worker process was ended from outside"):
         with_workers_killed(tmp_path)
 
