@@ -23,6 +23,10 @@ FIRST = (
     "09_",
     "11_",
     "05_",
+    "test_verify.py",
+    "test_models",
+    "test_experiments",
+    "test_training.py",
 )
 
 

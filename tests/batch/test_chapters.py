@@ -1,22 +1,19 @@
 """The READMEs say what the project is: their maps, files and commands."""
 
-import json
 import re
 
 import pytest
 
 from helpers import PROJECT
 from helpers.__main__ import INTERNAL, programs
-from helpers.batch.chapters import helpers_map, notebook_map, with_map
+from helpers.batch.chapters import Chapter, helpers_map, notebook_map, notebooks, with_map
 
 NAMES = ("README.md", "helpers/README.md", "data/README.md", "notebooks/results/README.md")
 READMES = {name: (PROJECT / name).read_text(encoding="utf-8") for name in NAMES}
 README = READMES["README.md"]
-CELLS = {
-    f"{path.stem}, {cell['id']}": "".join(cell["source"])
-    for path in sorted((PROJECT / "notebooks").glob("*.ipynb"))
-    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-    if cell["cell_type"] == "markdown"
+WRITTEN = {  # the Markdown of each notebook
+    path.name: "\n".join(text for kind, text, _ in Chapter(path).source if kind == "markdown")
+    for path in notebooks()
 }
 
 
@@ -37,12 +34,12 @@ def test_every_link_leads_somewhere(name):
     assert [link for link in links if not (PROJECT / name).parent.joinpath(link).exists()] == []
 
 
-@pytest.mark.parametrize("text", (READMES | CELLS).values(), ids=(READMES | CELLS).keys())
+@pytest.mark.parametrize("text", (READMES | WRITTEN).values(), ids=READMES | WRITTEN)
 def test_every_command_that_is_named_exists(text):
-    makefile, known = (PROJECT / "Makefile").read_text(), {"helpers", *programs(), *INTERNAL}
+    makefile = (PROJECT / "Makefile").read_text()
     targets = re.findall(r"(?:^|`)make ([a-z]+)", text, re.M)
     assert [name for name in targets if not re.search(rf"^{name}:", makefile, re.M)] == []
-    assert set(re.findall(r"python -m (helpers[\w.]*\w)", text)) <= known
+    assert set(re.findall(r"python -m (helpers[\w.]*\w)", text)) <= {"helpers", *programs(), *INTERNAL}
 
 
 def test_the_readme_names_the_commands():

@@ -267,6 +267,7 @@ def test_from_the_command_line_to_the_tables(fake, folder, tmp_path, capsys):
     assert not [path for path in (tmp_path, folder, PROJECT) if str(path) in written]
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_measured_again(fake, folder, tmp_path):
     assert command(folder, tmp_path) == 0
     assert asked(fake) == RUNS

@@ -10,6 +10,7 @@ from helpers.research import bench_growth
 from helpers.research.bench_growth import main, measure_command
 
 
+@pytest.mark.slow
 def test_memory_and_time_are_those_of_the_command_and_its_workers():
     worker = "import time; held = bytearray(150 << 20); time.sleep(1)"
     begin = f"subprocess.run([sys.executable, '-c', {worker!r}])"

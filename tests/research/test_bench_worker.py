@@ -122,6 +122,7 @@ def test_speakers_with_five_utterances_have_none_left_to_enrol():
 # ---- memory, code, machine
 
 
+@pytest.mark.slow
 def test_peak_memory_is_the_process_s_own():
     """A process that a larger one starts has its own peak, and keeps it when the memory is free again."""
     held = np.ones(60_000_000)  # 480 MB

@@ -1,6 +1,7 @@
 """The research: ideas that build, runs that are kept, and a table whose figures are those of the scores."""
 
 import json
+from functools import cache
 from types import SimpleNamespace
 
 import keras
@@ -38,6 +39,13 @@ def test_the_plain_encoder_is_the_one_that_notebook_04_begins_with():
     )
 
 
+@cache
+def embeddings_of(config):
+    """Embeddings of two lengths by an encoder that many ideas share."""
+    encoder = encoders.build_encoder(SPECTROGRAMS, config)
+    return [encoder.predict(SPECTROGRAMS[:, :frames], verbose=0) for frames in (4, 9)]
+
+
 @pytest.mark.parametrize("name", ideas.IDEAS)
 def test_ideas_build_and_stay_comparable(name):
     """Each encoder is built, gives finite embeddings for two lengths; its base exists."""
@@ -48,9 +56,9 @@ def test_ideas_build_and_stay_comparable(name):
     training = {"spectrogram", "config", "encoder", "objective", "copies", "augment", "average"}
     assert set(changes) <= training | {"crops", "backend", "other_channels"}
     TrainingConfig(**changes.get("config", {}))
-    encoder = encoders.build_encoder(SPECTROGRAMS, EncoderConfig(**changes.get("encoder", {})))
-    for frames in (4, 9):
-        assert np.isfinite(encoder.predict(SPECTROGRAMS[:, :frames], verbose=0)).all()
+    embeddings = embeddings_of(EncoderConfig(**changes.get("encoder", {})))
+    assert [len(each) for each in embeddings] == [len(SPECTROGRAMS)] * 2
+    assert np.isfinite(embeddings).all()
 
 
 def test_attention_is_over_time():

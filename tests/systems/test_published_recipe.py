@@ -59,6 +59,7 @@ def test_pairs_of_the_course():
     assert np.bincount(drawn.label).tolist() == [2250, 2250]
 
 
+@pytest.mark.slow
 def test_every_pair_pays_for_its_own_spectrograms(monkeypatch):
     """Its cost is part of the exhibit: 2 x 60 transforms for the 60 pairs of 20 utterances."""
     counted = []

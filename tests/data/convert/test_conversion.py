@@ -185,6 +185,7 @@ def counted(monkeypatch, stop=0):
     return calls
 
 
+@pytest.mark.slow
 def test_a_killed_conversion_goes_on(tmp_path, voices, monkeypatch):
     arguments = ["--features", "--npy"]
     run(voices, tmp_path / "whole", *arguments)
