@@ -1,7 +1,6 @@
 """The programs of the course: ``python -m helpers`` lists them, each with a line."""
 
 import ast
-import sys
 from pathlib import Path
 
 INTERNAL = ("helpers.research.bench_worker",)  # only another program starts it
@@ -18,13 +17,7 @@ def programs():
     return found
 
 
-def main():
-    """Print them; returns the exit status."""
+if __name__ == "__main__":
     print("python -m NAME --help describes one in full:\n")
     for name, line in programs().items():
         print(f"{name:32}  {line}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

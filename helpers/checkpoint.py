@@ -111,7 +111,7 @@ def open_checkpoint(model, epochs, parts, module=None, path=None, history=None):
         sources = [file.read_text(encoding="utf-8") for file in sorted(import_closure(f"import {module}"))]
         versions = [version(name) for name in ("keras", "numpy", keras.backend.backend())]
         run, last = fingerprint(run, module, sources, versions), epochs
-        path = Path(folder) / f"{run}.npz"
+        path = Path(folder, f"{run}.npz")
     return Checkpoint(model, path, run, history, last)
 
 

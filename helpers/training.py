@@ -13,7 +13,7 @@ import numpy as np
 from helpers.batches import SpeakerBatches, TrainingConfig, assign_folds, sample_speakers
 from helpers.calibration import calibrate
 from helpers.checkpoint import adam, fit_epochs, open_checkpoint
-from helpers.features import spectrograms_of
+from helpers.data.stored_features import spectrograms_of
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
 from helpers.models import AllPairs, ScaledCosine, concatenate_encoders, count_parameters

@@ -14,11 +14,11 @@ import pytest
 
 from samples import Stopped, array
 
-from helpers import InputError, bootstrap, checkpoint, features, files, models, training
+from helpers import InputError, bootstrap, checkpoint, files, models, training
 from helpers.augmentation import at_speed, telephone_call
 from helpers.batches import TrainingConfig, assign_folds
 from helpers.calibration import calibrate
-from helpers.data import corpora
+from helpers.data import corpora, stored_features
 from helpers.data.corpora import Corpus
 from helpers.features import Spectrogram
 from helpers.losses import BalancedPairLoss
@@ -317,12 +317,12 @@ def held_out_trials(run):
 def test_a_training_that_does_not_fit_into_memory_is_the_same(unbroken, monkeypatch):
     made = []
     monkeypatch.setattr(training, "BATCHES", 2)
-    monkeypatch.setattr(features, "IN_MEMORY", 0)
-    monkeypatch.setattr(features, "BATCH", 7)
+    monkeypatch.setattr(stored_features, "IN_MEMORY", 0)
+    monkeypatch.setattr(stored_features, "BATCH", 7)
     monkeypatch.setattr(models, "CHUNK", 13)
     monkeypatch.setattr(files, "ROWS", 5)
-    disk = features.tempfile.TemporaryFile
-    monkeypatch.setattr(features.tempfile, "TemporaryFile", lambda: made.append(1) or disk())
+    disk = stored_features.tempfile.TemporaryFile
+    monkeypatch.setattr(stored_features.tempfile, "TemporaryFile", lambda: made.append(1) or disk())
     again = Run(unbroken.corpus, QUICK)
     assert len(made) == 2  # the corpus, and its copy at another speed
     for ours, theirs in zip(again.weights(), unbroken.weights(), strict=True):

@@ -22,8 +22,9 @@ from helpers.bootstrap import paired_difference
 from helpers.command_line import new_parser, run_program
 from helpers.data import corpora
 from helpers.files import atomic_write
-from helpers.models import count_parameters, embed_spectrograms, unit_length
+from helpers.models import count_parameters, embed_spectrograms
 from helpers.research import encoders, ideas, objectives, training_hooks
+from helpers.systems.windows import unit_length
 
 RESULTS = PROJECT / "notebooks" / "results"
 

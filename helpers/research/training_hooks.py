@@ -7,7 +7,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from helpers.augmentation import add_spectrogram_noise, band_limit, equalise, random_room
 from helpers.augmentation import warp_vocal_tract
 from helpers.metrics import cosine_scores
-from helpers.models import unit_length
+from helpers.systems.windows import unit_length
 from helpers.plda import PLDA, scatter_within
 from helpers.training import speed_copies
 

@@ -54,9 +54,7 @@ def compute_views(waveforms, feature="mel", frames=None):
             part = (at - before)[:, None].astype(np.float32)
             stretched = view[before] * (1 - part) + view[before + 1] * part
             views[number] = stretched - stretched.mean(axis=0)
-    if feature == "mfcc":
-        views = [dct(view, axis=1, norm="ortho")[:, :MFCCS] for view in views]
-    return views
+    return [dct(view, axis=1, norm="ortho")[:, :MFCCS] for view in views] if feature == "mfcc" else views
 
 
 class Task(NamedTuple):

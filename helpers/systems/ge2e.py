@@ -13,8 +13,8 @@ from helpers import InputError
 from helpers.augmentation import at_speed
 from helpers.batches import SpeakerBatches
 from helpers.checkpoint import adam, fit_epochs, open_checkpoint
-from helpers.models import ScaledCosine, count_parameters, registered, standardisation, unit_length
-from helpers.models import repeat_to_length, window_means
+from helpers.models import ScaledCosine, count_parameters, registered, standardisation
+from helpers.systems.windows import repeat_to_length, unit_length, window_means
 
 
 @registered

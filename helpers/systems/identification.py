@@ -14,7 +14,8 @@ from helpers import InputError
 from helpers.augmentation import at_speed, random_crops
 from helpers.checkpoint import adam, fit_epochs, load_saved, open_checkpoint
 from helpers.features import Spectrogram
-from helpers.models import count_parameters, registered, unit_length, window_means
+from helpers.models import count_parameters, registered
+from helpers.systems.windows import unit_length, window_means
 from helpers.systems.cnn import cnn_encoder
 from helpers.verifier import SavedSystem
 

@@ -32,7 +32,8 @@ from helpers import SAMPLE_RATE, InputError, describe_value
 from helpers.data.convert.layouts import list_corpus
 from helpers.data.convert.sampling import ConversionSettings, CorpusConversion
 from helpers.data.convert.workers import Journal, worker_pool
-from helpers.features import Spectrogram, features_name
+from helpers.data.stored_features import features_name
+from helpers.features import Spectrogram
 from helpers.files import atomic_folder, digest, file_digest, hold_folder, is_made
 
 VERSION = 2  # raise it with any change of what is written: earlier conversions are made anew

@@ -17,7 +17,8 @@ from helpers.augmentation import at_speed
 from helpers.batches import TrainingConfig
 from helpers.data.convert.workers import GrowingArray, Task
 from helpers.data.corpora import SAMPLES
-from helpers.features import Spectrogram, features_name
+from helpers.data.stored_features import features_name
+from helpers.features import Spectrogram
 from helpers.notebook import is_interactive
 
 GENDERS = ("female", "male", "")  # the last: not known

@@ -24,7 +24,8 @@ from helpers.data.convert import conversion, workers
 from helpers.data.convert.layouts import list_corpus
 from helpers.data.convert.sampling import ConversionSettings
 from helpers.data.corpora import load_course, load_utterances
-from helpers.features import Spectrogram, load_features
+from helpers.data.stored_features import load_features
+from helpers.features import Spectrogram
 from helpers.files import hold_folder
 
 SMALL = ["--train-speakers", "2", "--test-speakers", "2", "--utterances", "2", "--workers", "1"]
