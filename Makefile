@@ -6,6 +6,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 IN_VENV := .venv/bin/python -m
 LINT := $(IN_VENV) ruff check . && $(IN_VENV) ruff format --check --quiet . && .venv/bin/lint-imports --no-logo --no-cache
 export DATA OUT
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -21,7 +22,7 @@ run: librispeech
 override DATA := data/librispeech
 endif
 run: .venv/.helpers
-	@$(IN_VENV) helpers.batch --out "$${OUT:-results}" $${DATA:+--data "$$DATA"} $(P)
+	@$(IN_VENV) helpers.batch $${OUT:+--out "$$OUT"} $${DATA:+--data "$$DATA"} $(P)
 
 # Everything: style, layers, tests, and all notebooks compared with their stored outputs.
 test: .venv/.helpers

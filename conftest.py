@@ -1,5 +1,6 @@
 """What tests and nbval kernels find: the embedded corpus, an output folder a notebook, finished trainings."""
 
+import contextlib
 import os
 import tempfile
 import time
@@ -9,6 +10,7 @@ import pytest
 
 from helpers.batch.execute import use_embedded_corpus
 
+SANITISE = Path(__file__).parent / "tests" / "nbval.cfg"
 DAYS = 14  # that a finished training is kept
 # The longest first, so that no worker of pytest-xdist has long work left when the other has none.
 FIRST = (
@@ -37,10 +39,14 @@ def pytest_sessionstart(session):
 
 
 def pytest_configure(config):
+    # Not among addopts, whose paths are relative to where pytest is called.
+    config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(SANITISE)
     # A training with equal data, settings, code and libraries as one that has finished is not run again.
     cache = getattr(config, "cache", None)  # none with -p no:cacheprovider
-    config.trainings = cache and cache.mkdir("trainings")
-    for path in config.trainings.glob("*.npz*") if cache else ():
+    config.trainings = None
+    with contextlib.suppress(OSError):  # in a project that cannot be written
+        config.trainings = cache and cache.mkdir("trainings")
+    for path in config.trainings.glob("*.npz*") if config.trainings else ():
         if time.time() - path.stat().st_mtime > DAYS * 86_400:
             path.unlink(missing_ok=True)
 

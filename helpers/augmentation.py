@@ -87,8 +87,8 @@ def middle(waveforms, seconds):
 
 
 def add_noise(waveforms, noise, decibels):
-    """Waveforms with noise of the same shape, so many decibels below each one's speech (by mean power)."""
-    power = [np.mean(np.square(each), axis=1, keepdims=True) for each in (waveforms, noise)]
+    """Waveforms with noise of the same shape, so many decibels below each one's speech (by variance)."""
+    power = [np.var(each, axis=1, keepdims=True) for each in (waveforms, noise)]
     gain = np.sqrt(power[0] / power[1]) * 10 ** (-decibels / 20)
     return (waveforms + gain * noise).astype(np.float32)
 
@@ -159,7 +159,7 @@ def random_channel(waveforms, seed=0, snr=(15.0, 30.0), strength=6.0):
     spectrum = np.fft.rfft(waveforms)
     gain = 10 ** (_random_curves(n, spectrum.shape[1], rng, strength) / 20)
     filtered = np.fft.irfft(spectrum * gain, n=samples)
-    level = np.sqrt((filtered**2).mean(axis=1, keepdims=True))
+    level = filtered.std(axis=1, keepdims=True)
     noise = rng.normal(size=waveforms.shape) * level * 10 ** (-rng.uniform(*snr, (n, 1)) / 20)
     noisy = filtered + noise
     return (noisy / np.abs(noisy).max(axis=1, keepdims=True)).astype(np.float32)
@@ -177,6 +177,7 @@ def add_white_noise(waveform, rng):
 
 def clip_peaks(waveform, rng):
     """Four times as loud as the converter takes: the peaks are cut off."""
+    waveform = waveform - np.mean(waveform)
     return np.clip(4 * waveform / np.abs(waveform).max(), -1, 1)
 
 

@@ -1,16 +1,30 @@
 """The settings of a training, its folds of speakers, and its batches of P speakers with K utterances."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from helpers import InputError
+from helpers import InputError, check_values
 from helpers.augmentation import random_crops
+
+
+CONDITIONS = (
+    "0 <= seed < 2**32",
+    "max_speakers is None or max_speakers >= 2",
+    "epochs >= 1",
+    "1 <= encoders <= folds",
+    "batch_speakers >= 2",
+    "batch_utterances >= 2",
+    "learning_rate >= 0",
+    "0 < crop <= 1",
+    "0 <= widest_mask <= 1",
+    "all(0.5 <= speed <= 2 for speed in speeds)",
+)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The settings of a training run.
+    """The settings of a training run; an InputError, as of `check_values`, refuses what makes no sense.
 
     Parameters
     ----------
@@ -50,11 +64,7 @@ class TrainingConfig:
     speeds: tuple = (0.8, 0.9, 1.1, 1.2)
 
     def __post_init__(self):
-        if self.epochs < 1:
-            raise InputError(f"is {self.epochs}", file="epochs", expected="at least 1")
-        if not 1 <= self.encoders <= self.folds:
-            expected = f"1 to {self.folds}, the number of folds"
-            raise InputError(f"is {self.encoders}", file="encoders", expected=expected)
+        check_values(vars(self), {each.name: each.default for each in fields(self)}, CONDITIONS)
 
 
 def assign_folds(speakers, folds, seed=0):

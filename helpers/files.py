@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from helpers import PROJECT, InputError, describe_value
 
+ASSETS = (".js", ".css", ".html", ".json")  # that a module of the same room reads
 ROWS = 4096  # of an array that are read at a time
 
 
@@ -182,4 +183,4 @@ def import_closure(source):
         waiting += [path.read_text(encoding="utf-8") for path in new]
         found |= new
     rooms = {path.parent for path in found} - {PROJECT / "helpers"}
-    return found | {each for room in rooms for each in room.iterdir() if each.suffix in (".js", ".css")}
+    return found | {each for room in rooms for each in room.iterdir() if each.suffix in ASSETS}

@@ -6,11 +6,12 @@ Its import brings in Keras quietly where a notebook runs, so it stands first in 
 import ast
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from IPython import get_ipython
 
-from helpers import PROJECT, InputError
+from helpers import PROJECT, InputError, check_values, writable_folder
 from helpers.files import atomic_write
 
 
@@ -35,8 +36,8 @@ if get_ipython() is not None:
     import_keras()
 
 
-def assigned_names(source):
-    """Names that a cell assigns at its top level, in order: the parameters, in a ``parameters`` cell.
+def assigned_values(source):
+    """What a cell assigns at its top level, in order: the parameters, in a ``parameters`` cell.
 
     Parameters
     ----------
@@ -45,44 +46,51 @@ def assigned_names(source):
 
     Returns
     -------
-    list of str
-        Each name once; empty when the source is not plain Python.
+    dict of str to object
+        Names and values, None for a value that is computed; empty when the source is not plain Python.
     """
-    try:
+    found, statements = {}, []
+    with suppress(SyntaxError):
         statements = ast.parse(source).body
-    except SyntaxError:
-        return []
-    targets = []
     for statement in statements:
-        if isinstance(statement, ast.Assign):
-            targets += statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets.append(statement.target)
-    return list(dict.fromkeys(target.id for target in targets if isinstance(target, ast.Name)))
+        if isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = getattr(statement, "targets", None) or [statement.target]
+            value = None
+            with suppress(ValueError):
+                value = ast.literal_eval(statement.value)
+            found |= {target.id: value for target in targets if isinstance(target, ast.Name)}
+    return found
 
 
-def check_parameters():
-    """Refuse a parameter that the notebook does not have; called right after its ``parameters`` cell.
+def check_parameters(*conditions):
+    """Refuse a bad parameter before anything is computed; called right after the ``parameters`` cell.
 
     papermill assigns what it is given in a cell of its own, which starts with ``# Parameters``, and only
-    warns when the notebook knows no such name. Without that cell, as in JupyterLab and under nbval, there is
-    nothing to check.
+    warns when the notebook knows no such name. Without that cell, as in JupyterLab and under nbval, only the
+    conditions are checked.
+
+    Parameters
+    ----------
+    *conditions : str
+        What has to hold, as for `helpers.check_values`: ``"epochs >= 1"``.
 
     Raises
     ------
     InputError
-        Naming the parameters that do not exist and those that do.
+        Naming the parameters that do not exist and those that do; or a value that is of another kind than the
+        notebook's own, or for which a condition does not hold.
     """
     shell = get_ipython()
     history = shell.history_manager.input_hist_parsed if shell else []
     given, known = {}, {}
     for source in history:
-        names = dict.fromkeys(assigned_names(source))
-        (given if source.startswith("# Parameters\n") else known).update(names)
+        (given if source.startswith("# Parameters\n") else known).update(assigned_values(source))
     unknown = [name for name in given if name not in known]
     if unknown:
         known = ", ".join(known) or "none"
         raise InputError(f"no parameter {', '.join(unknown)} in this notebook; it has {known}")
+    values = {name: shell.user_ns[name] for name in known if name in shell.user_ns} if shell else {}
+    check_values(values, {name: known[name] for name in given}, conditions)
 
 
 def is_interactive():
@@ -113,7 +121,8 @@ def output_folder(out=""):
     InputError
         If it is no folder and cannot be made.
     """
-    folder = Path(out or os.environ.get("SIAMESE_VOICES_OUT") or PROJECT / "results").expanduser().resolve()
+    named = out or os.environ.get("SIAMESE_VOICES_OUT") or writable_folder(PROJECT / "results")
+    folder = Path(os.path.expanduser(named)).resolve()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -36,9 +36,10 @@ class Quality(NamedTuple):
 def speech_parts(waveform):
     """First samples and ends (parts, 2) of speech: voice activity detection by level.
 
-    Speech is what lies less than `SILENT` below the loudest frame (`librosa.effects.split`).
+    Speech is what lies less than `SILENT` below the loudest frame (`librosa.effects.split`), the mean taken
+    out: a DC offset is no sound.
     """
-    return librosa.effects.split(waveform, top_db=SILENT, frame_length=1024, hop_length=256)
+    return librosa.effects.split(_centred(waveform), top_db=SILENT, frame_length=1024, hop_length=256)
 
 
 def keep_speech(waveform):
@@ -48,7 +49,12 @@ def keep_speech(waveform):
 
 def trim_silence(waveforms, decibels=40):
     """Waveforms without the silence at their ends, which is more than `decibels` below the loudest frame."""
-    return [librosa.effects.trim(waveform, top_db=decibels)[0] for waveform in waveforms]
+    ends = [librosa.effects.trim(_centred(waveform), top_db=decibels)[1] for waveform in waveforms]
+    return [waveform[start:end] for waveform, (start, end) in zip(waveforms, ends, strict=True)]
+
+
+def _centred(waveform):
+    return waveform - np.mean(waveform)
 
 
 def measure_quality(waveform):
@@ -64,14 +70,16 @@ def measure_quality(waveform):
     Quality
         `speech_seconds` of `speech_parts`; `level` of these (dBFS); `snr`, the mean
         power of the louder half of the frames over that of the quietest tenth, which reads low where there
-        is no pause; `clipped`, the share of samples within 2 % of the peak; `high`, the power above 4.3 kHz
-        over all; the first and last samples, where a cut clicks, have no weight in it.
+        is no pause; `clipped`, the share of samples within 2 % of the highest or the lowest; `high`, the
+        power above 4.3 kHz over all; the first and last samples, where a cut clicks, have no weight in it.
+        A DC offset counts in none of them.
     """
+    waveform = _centred(waveform)
     speech = keep_speech(waveform).astype(float)
     frames = librosa.util.frame(np.asarray(waveform, float), frame_length=512, hop_length=256)
     power = np.mean(frames**2, axis=0) + 1e-12
     louder = power[power >= np.median(power)].mean()
-    size = np.abs(waveform)
+    size = np.abs(waveform - (waveform.max() + waveform.min()) / 2)
     return Quality(
         seconds=len(waveform) / SAMPLE_RATE,
         speech_seconds=len(speech) / SAMPLE_RATE,
@@ -83,7 +91,7 @@ def measure_quality(waveform):
 
 
 def _high(waveform):
-    spectrum = (np.abs(librosa.stft(waveform, n_fft=1024, center=False)) ** 2).mean(axis=1)
+    spectrum = (np.abs(librosa.stft(_centred(waveform), n_fft=1024, center=False)) ** 2).mean(axis=1)
     above = librosa.fft_frequencies(sr=SAMPLE_RATE, n_fft=1024) > 4300
     return _decibels(spectrum[above].sum() / spectrum.sum())
 
@@ -144,7 +152,7 @@ def spectrum_distance(waveform, other):
         At 16,000 Hz.
     """
     shapes = []
-    for each in (waveform, other):
+    for each in map(_centred, (waveform, other)):
         mel = librosa.feature.melspectrogram(y=each, sr=SAMPLE_RATE, n_fft=1024, hop_length=512, n_mels=24)
         loud = mel.sum(axis=0)  # the louder half of the frames counts
         decibels = 10 * np.log10(mel[:, loud >= np.median(loud)] + 1e-9).mean(axis=1)

@@ -1,5 +1,6 @@
 """A trained system in one file: encoder, PLDA, calibration, features."""
 
+import os
 from pathlib import Path
 
 import keras
@@ -132,7 +133,7 @@ def load_verifier(path, spectrogram=None):
     InputError
         When the file is missing, damaged, not a verifier, or trained with other features.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     missing = (
         f"{path} does not exist; notebook 04 makes it: python -m helpers.batch --notebooks 04 --out OUT "
         "writes OUT/models/siamese_gru.keras"

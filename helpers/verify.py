@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from helpers import PROJECT, InputError, quality
+from helpers import PROJECT, InputError, describe_value, quality
 from helpers.calibration import Calibration
 from helpers.command_line import new_parser, run_program
 from helpers.data import audio, synthesis
@@ -84,8 +84,8 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
         raise InputError("one recording", expected="one or more of one person, and one to verify")
     RATIO.threshold(prior, cost_miss, cost_false_alarm)  # a bad one is refused before anything is read
     paths = [Path(path) for path in (*enrolled, verified)]
-    waveforms = [audio.load_recording(path) for path in paths]
-    comparison = score_recordings(verifier, [path.name for path in paths], waveforms)
+    waveforms = [audio.load_recording(path, longest=quality.LONGEST) for path in paths]
+    comparison = score_recordings(verifier, [describe_value(path.name) for path in paths], waveforms)
     return decide(comparison, prior, cost_miss, cost_false_alarm)
 
 

@@ -61,11 +61,11 @@ def test_parts_of_an_epoch_are_the_epoch(batches, size):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"epochs": 0}, "epochs is 0; expected at least 1"),
-        ({"epochs": -1}, "epochs is -1; expected at least 1"),
-        ({"encoders": 0}, "encoders is 0; expected 1 to 5, the number of folds"),
-        ({"encoders": 6}, "encoders is 6; expected 1 to 5, the number of folds"),
-        ({"folds": 3}, "encoders is 5; expected 1 to 3, the number of folds"),
+        ({"epochs": 0}, "epochs is 0; expected a whole number, epochs >= 1"),
+        ({"epochs": -1}, "epochs is -1; expected a whole number, epochs >= 1"),
+        ({"encoders": 0}, "encoders is 0; expected a whole number, 1 <= encoders <= folds"),
+        ({"encoders": 6}, "encoders is 6; expected a whole number, 1 <= encoders <= folds"),
+        ({"folds": 3}, "encoders is 5; expected a whole number, 1 <= encoders <= folds"),
     ],
 )
 def test_configs_that_make_no_sense_are_refused(change, message):

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from helpers import PROJECT, SAMPLE_RATE, InputError, augmentation, quality, verify
-from helpers.data import audio, corpora, course, synthesis
+from helpers.data import audio, corpora, course, decoding, synthesis
 from helpers.verifier import load_verifier
 
 MODEL = str(PROJECT / "notebooks" / "models" / "siamese_gru.keras")
@@ -109,6 +109,44 @@ def test_a_call_is_judged_by_a_model_that_has_learnt_from_calls(folder, tmp_path
     assert np.isfinite(verify.verify(verifier, [call], call).score)
     with pytest.raises(InputError, match=r"a0\.wav has sound above 4 kHz; expected a telephone call"):
         verify.verify(verifier, [a0], call)
+
+
+FORMS = {
+    "2 an offset": lambda wave: wave + 0.02,
+    "2 a large offset": lambda wave: wave - 0.2,
+    "3 opposite phase": lambda wave: np.stack([wave, -wave], axis=1),
+    "3 opposite phase, softer": lambda wave: np.stack([0.7 * wave, -wave], axis=1),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_offset_and_opposite_phase_change_no_answer(folder, tmp_path, verifier, form):
+    a0, a1, b0 = paths(folder, "a0 a1 b0")
+    for other in (a1, b0):
+        plain = verify.verify(verifier, [a0], other)
+        wave = 0.6 * audio.load_recording(other)
+        told = verify.verify(verifier, [a0], spoilt(tmp_path, "x.flac", FORMS[form](wave)))
+        assert told.score == pytest.approx(plain.score, abs=0.1)
+        assert told.remarks == [
+            remark.replace(other.rpartition("/")[2], "x.flac") for remark in plain.remarks
+        ]
+
+
+def test_an_hour_is_refused_by_its_header(folder, tmp_path, capsys, monkeypatch):
+    hour = spoilt(tmp_path, "hour.flac", np.zeros(3600 * SAMPLE_RATE, np.int16))
+    monkeypatch.setattr(decoding, "_read", lambda *_: pytest.fail("it was decoded"))
+    assert verify.main([hour, *paths(folder, "a0"), "--model", MODEL]) == 2
+    told = "hour.flac is 3600 s long, in 1 channel; expected 120 s at most, in one or two"
+    assert capsys.readouterr().err == f"Could not tell: {told}\n"
+
+
+def test_names_are_told_on_one_line(folder, tmp_path, verifier):
+    wave = audio.load_recording(paths(folder, "a0")[0])
+    soft = spoilt(tmp_path, "a\nb.wav", 0.01 * wave)
+    told = verify.verify(verifier, [soft], paths(folder, "a1")[0])
+    assert any(remark.startswith("a\\nb.wav is too quiet") for remark in told.remarks)
+    with pytest.raises(InputError, match=r"^a\\nb\.wav has 0\.1 s of speech"):
+        verify.verify(verifier, [spoilt(tmp_path, "a\nb.wav", wave[4000:5600])], soft)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,12 @@ PATHS = {
     "vctk-0.80": lambda s, r: f"wav48/p{225 + s}/p{225 + s}_{23 + r:03d}.wav",
     "voxceleb": lambda s, r: f"dev/aac/id{10001 + s}/1zcIwhmd-{r % 2}_/{r:05d}.m4a",
     "librispeech": lambda s, r: f"dev-clean/{84 + s}/{121 + r % 2}/{84 + s}-{121 + r % 2}-{r:04d}.flac",
+    "libritts": lambda s, r: (
+        f"train-clean-100/{84 + s}/{121 + r % 2}/{84 + s}_{121 + r % 2}_{r:06d}_000001.wav"
+    ),
+    "aishell": lambda s, r: f"wav/train/S000{s}/BAC009S000{s}W012{r}.wav",
+    "cn-celeb": lambda s, r: f"data/id0001{s}/singing-{r % 2:02d}-00{r}.flac",
+    "common-voice": lambda s, r: f"clips/common_voice_de_{s}{r}.mp3",
     "timit": lambda s, r: (
         f"{'TRAIN' if s < 2 else 'TEST'}/DR1/{'FM'[s % 2]}CJ{s}/{('SA1', 'SI7', 'SX9')[r]}.WAV"
     ),
@@ -150,6 +156,19 @@ def _write_about(folder, layout, speakers, rows):
             "SPEAKERS.TXT",
             "; reader",
             lambda s: f"{84 + s}   | {'FM'[s % 2]} | dev-clean | 8.02 | A B",
+        ),
+        "libritts": (
+            "speakers.tsv",
+            "READER\tGENDER\tSUBSET\tNAME",
+            lambda s: f"{84 + s}\t{'FM'[s % 2]}\ttrain-clean-100\tA B",
+        ),
+        "aishell": ("speaker.info", "", lambda s: f"000{s} {'FM'[s % 2]}"),
+        "common-voice": (
+            "validated.tsv",
+            "client_id\tpath\tsentence\tgender",
+            lambda s: "\n".join(
+                f'c{s}\t{path[6:]}\t"Hm\t{("female_feminine", "male")[s % 2]}' for path, of in rows if of == s
+            ),
         ),
         "folders": (
             "speakers.csv",

@@ -2,6 +2,7 @@
 
 import base64
 from html import escape
+from pathlib import Path
 
 import numpy as np
 
@@ -79,18 +80,7 @@ def costs_html(table, measured, known, threshold):
     )
 
 
-LIMITS = """<ul>
-<li><b>It is no evidence.</b> Do not use it against anybody, in court, at work or at a border.</li>
-<li><b>It is no lock.</b> A recording played from a loudspeaker passes like the person, and so may a voice
-made by a computer, a cloned one above all. Nothing here looks for either.</li>
-<li>{trained}</li>
-<li><b>A microphone is not a voice.</b> Two devices, rooms or telephones make one person sound like two, and
-one device makes two people sound alike. The page remarks on it where it notices, which is not always.</li>
-<li><b>Nobody tested</b> whispering, singing, shouting, a cold, twins, mimics, and most languages.</li>
-<li><b>Ask people</b> before you record them, and tell them all of this.</li></ul>
-<p class="small">Clips stay in the memory of the computer that serves this page until the page is closed;
-they are neither kept nor sent on. At most {most} clips of one person, each of {megabytes} MB and
-{seconds:.0f} s.</p>"""
+LIMITS = Path(__file__).with_name("limits.html").read_text(encoding="utf-8").strip()
 # The figures are those of `helpers.research.robustness`: equal error rates, one recording against one.
 ERRED = """With 39 other people it erred in {} of 100 comparisons of two clips, in {} with half a second of
 speech, in {} across devices, in {} with noise, and in {} over a telephone, which is why calls are refused"""

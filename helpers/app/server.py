@@ -146,7 +146,7 @@ def _serve(options):
     os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")
     for name, value in (("MODEL", options.model), ("DATA", options.data)):
         if value:
-            os.environ[f"SIAMESE_VOICES_{name}"] = str(Path(value).resolve())
+            os.environ[f"SIAMESE_VOICES_{name}"] = str(Path(os.path.expanduser(value)).resolve())
     logging.getLogger("tornado.general").setLevel(logging.ERROR)  # of jupyter-server's own settings of pings
     app = App(config=settings(options.address, port, not options.no_browser, options.pages))
     app.initialize([])

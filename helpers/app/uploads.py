@@ -4,15 +4,13 @@ import io
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 
 from helpers import InputError, quality
 from helpers.data.audio import load_recording
+from helpers.data.decoding import FORMATS
 
 LARGEST, MOST = 20 * 2**20, 12  # bytes of a file, and files of one person
-MOST_SAMPLES = 50_000_000  # of all channels together: 200 MB while it is decoded
-RATES = (4_000, 384_000)  # Hz
-EXPECTED = "a recording of speech as WAV, FLAC, OGG, MP3 or M4A"
+EXPECTED = f"a recording of speech as {FORMATS}"
 
 
 class Clip(NamedTuple):
@@ -48,14 +46,12 @@ def read_clip(name, content, calls=False):
     Raises
     ------
     InputError
-        When the file is empty, larger than `LARGEST`, not decodable, longer than `quality.LONGEST` by its
-        header, before any of it is decoded, or unfit as `quality.check_fit` finds. Of a file without such a
-        header no more than that is decoded.
+        When the file is empty, larger than `LARGEST`, not fit for use or longer than `quality.LONGEST` as
+        `audio.load_recording` finds, or unfit as `quality.check_fit` does.
     """
     name = plain_name(name)
     check_size(name, len(content))
-    _check_header(name, content)
-    waveform = load_recording(io.BytesIO(content), name, quality.LONGEST + 1)
+    waveform = load_recording(io.BytesIO(content), name, quality.LONGEST)
     found = quality.measure_quality(waveform)
     quality.check_fit(found, name, calls)
     return Clip(name, waveform, found, quality.remarks(found))
@@ -68,20 +64,3 @@ def check_size(name, size):
     if size > LARGEST:
         found, most = (f"{each / 2**20:.0f} MB" for each in (size, LARGEST))
         raise InputError(f"has {found}", file=plain_name(name), expected=f"{most} at most")
-
-
-def _check_header(name, content):
-    """InputError for what a decoder would spend minutes or gigabytes on: a few bytes can hold hours."""
-    try:
-        about = soundfile.info(io.BytesIO(content))
-    except Exception:  # soundfile raises several kinds
-        return  # M4A perhaps, which `audio.decode` reads frame by frame, and no further than asked
-    low, high = RATES
-    if not low <= about.samplerate <= high:
-        found = f"has {about.samplerate:,} samples a second"
-        raise InputError(found, file=name, expected=f"{low:,} to {high:,}")
-    seconds = about.frames / about.samplerate
-    if seconds > quality.LONGEST or about.frames * about.channels > MOST_SAMPLES:
-        length = f"{seconds:.0f} s" if seconds < 1e6 else "endless"
-        found = f"is {length} long, in {about.channels} channel{'s' * (about.channels > 1)}"
-        raise InputError(found, file=name, expected=f"{quality.LONGEST:.0f} s at most, in one or two")

@@ -5,14 +5,14 @@ import re
 import sys
 from contextlib import suppress
 
-import nbformat
 from IPython.core.inputtransformer2 import TransformerManager
 
-from helpers import PROJECT, InputError, first_line
+from helpers import PROJECT, InputError, check_values
+from helpers.batch.execute import read_notebook
 from helpers.batch.report import markdown_table
 from helpers.command_line import new_parser, run_program
 from helpers.files import atomic_write, imported_files
-from helpers.notebook import assigned_names
+from helpers.notebook import assigned_values
 
 HELPERS = PROJECT / "helpers"
 OWN = ("data", "out")  # parameters that have options of their own
@@ -20,7 +20,7 @@ START, END = "<!-- map: python -m helpers.batch.chapters -->", "<!-- end of the 
 
 
 class Chapter:
-    """One notebook: its number, its words for the index, and its parameters.
+    """One notebook: its number, its words for the index, and its parameters, with what has to hold of them.
 
     Raises
     ------
@@ -30,19 +30,20 @@ class Chapter:
 
     def __init__(self, path):
         self.path, self.number = path, path.name[:2]
-        try:
-            cells = nbformat.read(path, as_version=4).cells
-        except (ValueError, AttributeError, nbformat.ValidationError) as error:
-            reason = first_line(type(error).__name__, error)
-            raise InputError(f"no valid notebook ({reason})", file=f"{path.name}:") from None
+        cells = read_notebook(path).cells
         tagged = [cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])]
         if len(tagged) != 1:
             found = f"{len(tagged)} cells are tagged 'parameters'"
             raise InputError(found, file=f"{path.name}:", expected="one")
-        self.parameters = assigned_names(tagged[0])
+        self.parameters = assigned_values(tagged[0])
         self.source = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in cells]
         code = [cell.source for cell in cells if cell.cell_type == "code"]
         self.code = "\n".join(map(TransformerManager().transform_cell, code))  # magics as plain Python
+        self.conditions = []
+        with suppress(SyntaxError):  # which is reported where the notebook runs
+            calls = [node for node in ast.walk(ast.parse(self.code)) if isinstance(node, ast.Call)]
+            checks = [node.args for node in calls if ast.unparse(node.func) == "check_parameters"]
+            self.conditions = [ast.literal_eval(each) for arguments in checks for each in arguments]
         self.opening = cells[0].source
         heading, _, text = self.opening.strip().partition("\n")
         self.title = re.sub(r"^#*\s*(\d\d)?\W*", "", heading) or path.stem
@@ -90,7 +91,7 @@ def given_parameters(chapters, data, out, pairs):
     Raises
     ------
     InputError
-        If no notebook declares one of them.
+        If no notebook declares one of them, and as `helpers.check_values`.
     """
     known = dict.fromkeys(name for chapter in chapters for name in chapter.parameters if name not in OWN)
     for name, _ in pairs:
@@ -98,8 +99,13 @@ def given_parameters(chapters, data, out, pairs):
             raise InputError(f"-p {name}: use --{name}")
         if name not in known:
             raise InputError(f"-p {name}: no such parameter; the notebooks have {', '.join(known) or 'none'}")
-    values = {name: value(text) for name, text in pairs} | {"data": data, "out": str(out)}
-    return {c.number: {n: v for n, v in values.items() if n in c.parameters} for c in chapters}
+    texts, given = dict(pairs) | {"data": data, "out": str(out)}, {}
+    for chapter in chapters:
+        known = chapter.parameters
+        found = {n: t if isinstance(known[n], str) else value(t) for n, t in texts.items() if n in known}
+        check_values(known | found, known, chapter.conditions)
+        given[chapter.number] = found
+    return given
 
 
 def notebook_map():

@@ -7,9 +7,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-from helpers import InputError
+import nbformat
+
+from helpers import InputError, first_line
 from helpers.command_line import new_parser, run_program
 from helpers.files import atomic_write
+
+
+def read_notebook(path):
+    """A notebook as `nbformat.read` gives it; InputError in one line where the file is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
+        reason = getattr(error, "strerror", None) or first_line(type(error).__name__, error)
+        raise InputError(f"no valid notebook ({reason})", file=f"{path.name}:") from None
 
 
 def execute(path, output=None, parameters=None):
@@ -92,11 +103,12 @@ def execute_in_place(options):
     Raises
     ------
     InputError
-        Naming the cell that failed, and its error.
+        Naming the cell that failed, and its error; for a file that is no notebook, before any is executed.
     """
-    import nbformat
     from papermill.exceptions import PapermillExecutionError
 
+    for path in options.notebooks:
+        read_notebook(path)
     for path in options.notebooks:
         with tempfile.TemporaryDirectory() as folder:
             use_embedded_corpus(folder)

@@ -2,6 +2,8 @@
 
 import html
 import json
+from pathlib import Path
+from string import Template
 
 from helpers.files import atomic_write
 
@@ -80,18 +82,7 @@ def write_index(out, rows):
         time = "" if seconds is None else f"{seconds:.0f} s"
         cells = "</td><td>".join((title, html.escape(sentence), time, html.escape(state)))
         lines += f"<tr><td>{cells}</td></tr>\n"
-    page = f"""<!DOCTYPE html>
-<html lang="en"><meta charset="utf-8"><title>Executed notebooks</title>
-<style>body {{font: 16px sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em}}
-table {{border-collapse: collapse}}
-td {{padding: .4em .8em; vertical-align: top}} tr:nth-child(even) {{background: #f3f3f3}}
-td:nth-child(3) {{white-space: nowrap}}
-pre {{overflow-x: auto}}</style>
-<h1>Executed notebooks</h1>
-<table>
-{lines}</table>
-<pre>{html.escape(results_table(out / "metrics.json"))}</pre>
-</html>
-"""
+    page = Template(Path(__file__).with_name("index.html").read_text(encoding="utf-8"))
+    page = page.substitute(rows=lines, results=html.escape(results_table(out / "metrics.json")))
     with atomic_write(out / "index.html") as part:
         part.write_text(page, encoding="utf-8")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import nbformat
 
-from helpers import PROJECT, InputError, first_line
+from helpers import PROJECT, InputError, first_line, writable_folder
 from helpers.batch.chapters import Chapter, given_parameters, notebooks, select
 from helpers.batch.execute import execute
 from helpers.batch.report import results_table, write_index
@@ -29,7 +29,8 @@ from helpers.notebook import output_folder
 
 def file_stats(path):
     """Size and time of a file, or of each file in a folder and below it; {} when there is none."""
-    paths = [Path(path)] if Path(path).is_file() else sorted(Path(path).rglob("*"))
+    path = Path(os.path.expanduser(path))
+    paths = [path] if path.is_file() else sorted(path.rglob("*"))
     stats = {str(each): each.stat() for each in paths if each.is_file()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
@@ -201,12 +202,12 @@ def run_batch(options):
     InputError
         When nothing can be run.
     """
-    data = options.data and str(Path(options.data).expanduser().resolve())
+    data = options.data and str(Path(os.path.expanduser(options.data)).resolve())
     if data and not Path(data).exists():
         expected = "trs.pkl and tes.pkl in it, or a corpus"
         raise InputError("does not exist", file=f"--data {options.data}", expected=expected)
     chapters = select(options.notebooks)
-    out = output_folder(options.out)
+    out = output_folder(options.out or writable_folder(PROJECT / "results"))
     parameters = given_parameters(chapters, data, out, options.p)
     errors, interrupted = (RuntimeError, InputError, OSError), "interrupted; what was finished is kept"
     try:
@@ -222,7 +223,7 @@ def main(argv=None):
     parser = new_parser("batch", __doc__)
     help_data = "folder of trs.pkl and tes.pkl, or a corpus, or its table"
     parser.add_argument("--data", default="", metavar="DIR", help=help_data)
-    parser.add_argument("--out", default=PROJECT / "results", metavar="DIR", help="default: results")
+    parser.add_argument("--out", default="", metavar="DIR", help="default: results")
     parser.add_argument("--notebooks", default="", metavar="04,05", help="numbers; default: all")
     parser.add_argument(
         "-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a notebook's parameter"

@@ -1,6 +1,7 @@
 """Recordings decoded: any file of speech as float32 at 16,000 Hz in mono, and the excerpt that is used."""
 
 import io
+import os
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -8,29 +9,28 @@ import librosa
 import numpy as np
 import soundfile
 
-from helpers import SAMPLE_RATE, SHORTEST, InputError, first_line
-
-try:
-    import av
-except ImportError:  # it has no wheels for every machine; what libsndfile reads is decoded without it
-    av = None
+from helpers import SAMPLE_RATE, SHORTEST, InputError, describe_value, first_line
+from helpers.data.decoding import FORMATS, read_channels
 
 EXPECTED = f"a recording of speech, {SHORTEST} samples or more at {SAMPLE_RATE:,} Hz"
-SUFFIXES = {".m4a", ".mp4", ".aac", ".webm", ".wav", ".flac", ".ogg", ".opus", ".mp3", ".sph", ".raw"}
-SUFFIXES |= {".aiff", ".au"}
-UNKNOWN, UNIMPLEMENTED = 1, 18  # libsndfile's errors for another container, and for SPHERE with shorten in it
+SUFFIXES = {".wav", ".rf64", ".w64", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph", ".raw"}
+SUFFIXES |= {".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".wma", ".amr", ".awb", ".aac", ".m4a"}
+SUFFIXES |= {".m4b", ".mp4", ".mov", ".3gp", ".3g2", ".webm", ".mka", ".mkv"}
+CANCELLED = 0.2  # power of the channels' mean, over its power if the channels had nothing in common
+OFFSET = 0.001  # mean of a row: what is beyond is taken out of a course pickle, and refused in an .npy file
 
 QUIET = 30  # dB below the loudest frame: what is quieter is no voice
 FRAME, HOP = 1024, 256  # samples of a frame whose level is measured, and from frame to frame
 VOICED = 0.6  # share of an excerpt that has to be voice
 
 
-def decode(path, seconds=None, name=""):
-    """A recording as one channel at 16,000 Hz.
+def decode(path, seconds=None, name="", longest=None):
+    """A recording as one channel at 16,000 Hz, without its DC offset.
 
-    libsndfile reads WAV, FLAC, Ogg, MP3 and SPHERE, which TIMIT's files are that end in .WAV; PyAV, where it
-    is installed, reads M4A, AAC, WebM and SPHERE compressed with shorten. A file ending in ``.raw`` has no
-    header: it is taken for 16-bit samples at 16,000 Hz, in whichever byte order is the smoother.
+    libsndfile reads WAV, AIFF, CAF, FLAC, Ogg, MP3 and SPHERE, which TIMIT's files are that end in .WAV;
+    PyAV, where it is installed, reads M4A, AAC, WebM, WMA, AMR, SPHERE compressed with shorten, and what
+    libsndfile cannot of the others. A file ending in ``.raw`` has no header: it is taken for 16-bit samples
+    at 16,000 Hz, in whichever byte order is the smoother.
 
     Parameters
     ----------
@@ -39,105 +39,78 @@ def decode(path, seconds=None, name=""):
         No more than this is decoded, from the beginning.
     name : str, optional
         What an error calls the recording; by default its file name.
+    longest : float, optional
+        Seconds; a recording that is longer by its header is not decoded at all.
 
     Returns
     -------
     float32 array (samples,)
-        The mean of the channels, resampled by librosa (soxr). Peaks of compressed recordings can exceed 1.
+        The mean of the channels, or the loudest of them where the mean has next to no power because they are
+        of opposite phase; less its own mean; resampled by librosa (soxr). Peaks can exceed 1.
 
     Raises
     ------
     InputError
-        When the file is missing, damaged, of no known format, or needs a decoder that is not installed.
+        When the file is missing, damaged, too long, of no known format, or needs a decoder that is not
+        installed.
     """
-    path = path if hasattr(path, "read") else Path(path)
-    name = name or path.name
-    if isinstance(path, Path) and not path.is_file():
+    opened = hasattr(path, "read")
+    path = path if opened else Path(path)
+    name = describe_value(str(name or path.name)[-100:])
+    if not opened and not os.path.isfile(path):
         raise InputError("is missing", file=name, expected=EXPECTED)
     try:
-        if isinstance(path, Path) and path.suffix.lower() == ".raw":
-            return _headerless(path, seconds)
-        waveform, rate = _with_libsndfile(path, seconds)
+        with nullcontext(path) if opened else path.open("rb") as file:
+            if not opened and path.suffix.lower() == ".raw":
+                waveform, rate = _headerless(file.read(), seconds), SAMPLE_RATE
+            else:
+                channels, rate = read_channels(file, seconds, longest)
+                waveform = _one_channel(channels)
+        if len(waveform):
+            waveform = waveform - waveform.mean(dtype=np.float64).astype(np.float32)
         if rate != SAMPLE_RATE:
             waveform = librosa.resample(waveform, orig_sr=rate, target_sr=SAMPLE_RATE)
         return np.ascontiguousarray(waveform, dtype=np.float32)
     except Exception as error:  # decoders raise anything
-        kind = "" if isinstance(error, InputError) else type(error).__name__
-        reason = (first_line(kind, error) if kind else str(error))[:100]
-        raise InputError(f"cannot be decoded ({reason})", file=name, expected=EXPECTED) from error
+        if isinstance(error, InputError) and error.expected:
+            raise InputError(error.found, file=name, expected=error.expected) from None
+        said = getattr(error, "error_string", None) or getattr(error, "strerror", None) or error
+        reason = str(error) if isinstance(error, InputError) else first_line(type(error).__name__, said)
+        expected = f"{EXPECTED}, as {FORMATS}"
+        raise InputError(f"cannot be decoded ({reason[:100]})", file=name, expected=expected) from error
 
 
-def _with_libsndfile(path, seconds):
-    try:
-        with soundfile.SoundFile(path) as file:
-            frames = -1 if seconds is None else int(seconds * file.samplerate)
-            return file.read(frames, dtype="float32", always_2d=True).mean(axis=1), file.samplerate
-    except soundfile.LibsndfileError as error:
-        container = _container(path) if error.code in (UNKNOWN, UNIMPLEMENTED) else None
-        if container is None:
-            raise
-        if av is None:
-            kind = "SPHERE compressed with shorten" if error.code == UNIMPLEMENTED else "M4A, AAC or WebM"
-            raise InputError(f"{kind} needs PyAV: pip install av") from error
-    return _with_libav(path, container, seconds)
+def _one_channel(channels):
+    """The mean (frames,) of channels (frames, channels), or the loudest of them where they cancel."""
+    mixed, count = channels.mean(axis=1), channels.shape[1]
+    if count > 1 and len(channels):
+        power = channels.var(axis=0, dtype=np.float64)
+        if count * mixed.var(dtype=np.float64) < CANCELLED * power.mean():
+            return channels[:, power.argmax()]
+    return mixed
 
 
-def _container(path):
-    """What libav calls the container of M4A, AAC, WebM or SPHERE, by its first bytes; None for all others.
-
-    It is never left to find out by itself: among the formats that it knows are play lists, which have it
-    open other files and addresses.
-    """
-    with path.open("rb") if isinstance(path, Path) else nullcontext(path) as file:
-        file.seek(0)  # libsndfile has read in it
-        head = file.read(12)
-        file.seek(0)
-    if head[4:8] == b"ftyp":
-        return "mov"
-    if head[:2] in (b"\xff\xf1", b"\xff\xf9"):
-        return "aac"
-    if head.startswith(b"\x1aE\xdf\xa3"):
-        return "matroska"
-    return "nistsphere" if head.startswith(b"NIST_1A") else None
-
-
-def _with_libav(path, kind, seconds):
-    parts, length = [], 0
-    with av.open(path, format=kind, metadata_errors="ignore") as container:
-        stream = container.streams.audio[0]
-        rate = stream.rate
-        planar = av.AudioResampler(format="fltp")
-        for frame in container.decode(stream):
-            for part in planar.resample(frame):
-                parts.append(part.to_ndarray().mean(axis=0))
-                length += len(parts[-1])
-            if seconds is not None and length >= seconds * rate:
-                break
-    if not length:
-        raise InputError("no sound in it")
-    return np.concatenate(parts)[: None if seconds is None else int(seconds * rate)], rate
-
-
-def _headerless(path, seconds):
+def _headerless(content, seconds):
     """16-bit samples in the byte order in which they go up and down less.
 
     AN4's description says little-endian of files that are big-endian. Read the wrong way, the noisy low byte
     weighs 256 times as much as the voice: the sum of the steps from sample to sample tells the two apart.
     """
-    count = -1 if seconds is None else int(seconds * SAMPLE_RATE)
-    if path.stat().st_size % 2:
+    if len(content) % 2:
         raise InputError("an odd number of bytes in a file of 16-bit samples")
-    orders = [np.fromfile(path, kind, count).astype(np.float32) for kind in ("<i2", ">i2")]
+    content = content[: None if seconds is None else 2 * int(seconds * SAMPLE_RATE)]
+    orders = [np.frombuffer(content, kind).astype(np.float32) for kind in ("<i2", ">i2")]
     return min(orders, key=lambda samples: np.abs(np.diff(samples)).sum(dtype=float)) / 32768
 
 
 def excerpt(waveform, samples):
     """The stretch of a recording that is used.
 
-    Voice activity is what lies less than 30 dB below the loudest frame (`librosa.effects.split`). What comes
-    before and after it does not count. Where the voice is longer than the excerpt, the excerpt is the stretch
-    with the most voice in it, the first of equals; where it is shorter, it stands in the middle of the
-    excerpt, with the recording's own silence around it, and zeros follow where the recording ends. A peak
+    Voice activity is what lies less than 30 dB below the loudest frame (`librosa.effects.split`), the
+    recording's mean taken out. What comes before and after it does not count. Where the voice is longer than
+    the excerpt, the excerpt is the stretch with the most voice in it, the first of equals; where it is
+    shorter, it stands in the middle of the excerpt, with the recording's own silence around it, and zeros
+    follow where the recording ends. A mean beyond half of `OFFSET` is taken out of what is used, and a peak
     above 1 is brought down to 1.
 
     Parameters
@@ -156,7 +129,8 @@ def excerpt(waveform, samples):
     InputError
         When less than 60 % of it would be voice.
     """
-    voiced = librosa.effects.split(waveform, top_db=QUIET, frame_length=FRAME, hop_length=HOP)
+    level = waveform - np.mean(waveform)
+    voiced = librosa.effects.split(level, top_db=QUIET, frame_length=FRAME, hop_length=HOP)
     active = np.zeros(len(waveform) + 1)
     for begin, end in voiced:
         active[begin + 1 : end + 1] = 1
@@ -173,11 +147,13 @@ def excerpt(waveform, samples):
         raise InputError(f"too short: {voice / SAMPLE_RATE:.2f} s of voice", expected=needed)
     row = np.zeros(samples, dtype=np.float32)
     piece = waveform[start : start + samples]
+    mean = np.mean(piece)
+    piece = piece - mean if abs(mean) > OFFSET / 2 else piece
     row[: len(piece)] = piece / max(1.0, float(np.abs(piece).max()))
     return row, start
 
 
-def load_recording(source, name="", seconds=None):
+def load_recording(source, name="", longest=None):
     """A recording fit for use, as `audio.decode` reads it, float32 (samples,) at 16,000 Hz, mono.
 
     Parameters
@@ -186,8 +162,9 @@ def load_recording(source, name="", seconds=None):
         ``~`` in a path stands for the home folder.
     name : str, optional
         What an error calls it; by default its file name.
-    seconds : float, optional
-        No more than this is decoded.
+    longest : float, optional
+        Seconds, as for `audio.decode`. Of a recording whose header is silent or wrong about its length, a
+        second more than this is decoded.
 
     Raises
     ------
@@ -195,9 +172,9 @@ def load_recording(source, name="", seconds=None):
         As `audio.decode`, and when it is shorter than one STFT window, silent or not finite.
     """
     if not hasattr(source, "read"):
-        source = Path(source).expanduser()
-        name = name or source.name
-    waveform = decode(source, seconds, name)
+        source = Path(os.path.expanduser(source))
+    name = describe_value(str(name or source.name)[-100:])
+    waveform = decode(source, longest and longest + 1, name, longest)
     if len(waveform) < SHORTEST or not np.isfinite(waveform).all() or np.ptp(waveform) < 2e-4:
         found = f"{len(waveform)} samples" if len(waveform) < SHORTEST else "silence or values not finite"
         raise InputError(f"holds {found}", file=name, expected=EXPECTED)
@@ -205,19 +182,21 @@ def load_recording(source, name="", seconds=None):
 
 
 def list_recordings(folder):
-    """Paths of the files in a folder, sorted, hidden ones left out.
+    """Paths of the recordings in a folder, by their endings, sorted; hidden and other files are passed over.
 
     Raises
     ------
     InputError
-        When there is no such folder, or nothing in it.
+        When there is no such folder, or no recording in it.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     if not folder.is_dir():
         raise InputError("is no folder", file=folder, expected="one with recordings of one person")
-    found = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    found = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not found:
-        raise InputError("is empty", file=folder, expected="recordings of one person")
+        others = f"has no recording among its {len(files)} files" if files else "is empty"
+        raise InputError(others, file=folder, expected=f"recordings of one person, as {FORMATS}")
     return found
 
 

@@ -1,6 +1,8 @@
 """Utterances and who spoke them: matrices of speech checked, scaled, and told apart by speaker."""
 
+import hashlib
 import json
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,12 +10,15 @@ import numpy as np
 import pandas as pd
 
 from helpers import SHORTEST, InputError, describe_value, error_context
-from helpers.data.audio import load_recording
+from helpers.data.audio import OFFSET, load_recording
 from helpers.data.pickles import read_array
+from helpers.data.tables import find_file, read_table
 from helpers.files import file_digest
 
 SAMPLES = {"trs": 16_180, "tes": 22_631}  # of an utterance of the course's two files
 CHUNK = 1024  # rows of a mapped array that are checked at a time
+SHIFTED = f"with a DC offset, a mean beyond {OFFSET} (without: array -= array.mean(axis=1, keepdims=True))"
+SOFTEST = 256  # peak of floats that are taken for 16-bit samples: -42 dB, where speech has 8 bits left
 
 
 class Corpus(NamedTuple):
@@ -37,8 +42,9 @@ def load_utterances(path, utterances_per_speaker=10):
     From a pickle, or from an ``.npy`` file of float32 in [-1, 1], which is mapped: it may be larger than
     memory, and rows are read when they are used. Rows are ordered by speaker, equally many each, unless a
     table of the same name (``trs.csv`` beside ``trs.pkl``) says in its column ``speaker`` who spoke each row.
-    Integers are 16-bit samples. Floats are taken as they are up to a peak of 1, divided by the peak up to 2,
-    and by 32,768 from there up to that.
+    Integers are 16-bit samples, and so are floats with a peak from 256 to 32,768, or from 2 if all are whole
+    numbers; other floats are taken as they are up to a peak of 1 and divided by the peak up to 2. From rows
+    of a pickle whose mean is beyond 0.001, which is a DC offset, the mean is taken out.
 
     Parameters
     ----------
@@ -55,7 +61,7 @@ def load_utterances(path, utterances_per_speaker=10):
         As `read_array`; for a shape, scale or table that does not fit; and for rows that are silent, clipped
         throughout or not finite, which it names by number, counted from 0.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     if path.suffix == ".npy":
         expected = f"a 2-D array of float32 up to 1, rows of {SHORTEST} samples or more, as saved by NumPy"
         with error_context(path, expected):
@@ -68,8 +74,9 @@ def load_utterances(path, utterances_per_speaker=10):
     csv = path.with_suffix(".csv")
     if csv.exists():
         expected = "a column speaker, a row per utterance, at least 2 speakers of 2 utterances each"
+        table = read_table(csv, expected)
         with error_context(csv, expected):
-            speakers, table = _read_table(csv, len(waveforms))
+            speakers = _named_speakers(table, len(waveforms))
     else:
         with error_context(path, "at least 2 speakers with equally many utterances, at least 2 each"):
             speakers = _counted_speakers(len(waveforms), utterances_per_speaker)
@@ -95,19 +102,50 @@ def load_course(folder, utterances_per_speaker=10):
     Raises
     ------
     InputError
-        When one is missing, and as `load_utterances`.
+        When one is missing, when a recording is in both, and as `load_utterances`.
     """
     paths = [course_file(folder, stem) for stem in SAMPLES]
     for path in paths:
         if not path.exists():
             beside = "trs.pkl (training) and tes.pkl (test) beside it"
             raise InputError("is missing", file=path, expected=beside)
-    return tuple(load_utterances(path, utterances_per_speaker) for path in paths)
+    course = tuple(load_utterances(path, utterances_per_speaker) for path in paths)
+    _refuse_shared(course)
+    return course
+
+
+def _refuse_shared(course):
+    """InputError where a row of one corpus is a row of the other, over the length of the shorter rows."""
+    shorter = min(each.waveforms.shape[1] for each in course)
+    middle = (shorter - SHORTEST) // 2
+    chosen = [range(len(each.waveforms)) for each in course]
+    # All of a row is read only where its middle is alike: arrays may be larger than memory.
+    for begin, end in ((middle, middle + SHORTEST), (0, shorter)):
+        found = [dict(_digests(*each, begin, end)) for each in zip(course, chosen, strict=True)]
+        both = set(found[0].values()) & set(found[1].values())
+        chosen = [[row for row, digest in rows.items() if digest in both] for rows in found]
+    if both:
+        train, test = (each.path.name for each in course)
+        first = {digest: row for row, digest in reversed(found[0].items())}
+        pairs = [f"row {first[found[1][row]]} of {train} is row {row} of {test}" for row in chosen[1][:3]]
+        named = ", ".join(pairs) + ", …" * (len(chosen[1]) > 3)
+        what = f"share {len(chosen[1])} recordings: {named} (counted from 0)"
+        raise InputError(what, file=f"{train} and {test}", expected="different speakers")
+
+
+def _digests(corpus, rows, begin, end):
+    """Pairs of a row and a hash of where its samples rise, which neither an offset nor a gain changes."""
+    waveforms, mapped = corpus.waveforms, isinstance(corpus.waveforms, np.memmap)
+    with open(corpus.path, "rb") as file:  # as in `_mapped`
+        for row in rows:
+            file.seek(mapped and waveforms.offset + 4 * (row * waveforms.shape[1] + begin))
+            samples = np.fromfile(file, np.float32, end - begin) if mapped else waveforms[row, begin:end]
+            yield row, hashlib.blake2b(np.packbits(np.diff(samples) > 0), digest_size=16).digest()
 
 
 def course_file(folder, stem):
     """The path of ``trs`` or ``tes`` in a folder: the pickle, or the ``.npy`` file if only that is there."""
-    pickle, array = (Path(folder) / f"{stem}{suffix}" for suffix in (".pkl", ".npy"))
+    pickle, array = (Path(os.path.expanduser(folder), f"{stem}{suffix}") for suffix in (".pkl", ".npy"))
     return array if array.is_file() and not pickle.exists() else pickle
 
 
@@ -116,11 +154,15 @@ def _scaled(samples):
     if samples.shape[1] < SHORTEST:
         raise InputError(f"has rows of {samples.shape[1]} samples, less than one STFT window")
     _refuse_rows(~np.isfinite(samples).all(axis=1), "not finite (NaN or infinite)")
-    peak = max(float(samples.max()), -float(samples.min()))
-    if peak > 32768:
-        raise InputError(f"has samples up to {peak:.6g}")
-    scale = 32768.0 if samples.dtype.kind == "i" or peak > 2 else max(peak, 1.0)
-    waveforms = (samples / np.float64(scale)).astype(np.float32)
+    peaks = np.maximum(samples.max(axis=1), -samples.min(axis=1).astype(float))
+    peak, row = float(peaks.max()), int(peaks.argmax())
+    whole = samples.dtype.kind == "i" or peak > SOFTEST or (peak > 2 and not (samples % 1).any())
+    if peak > (32768 if whole else 2):
+        raise InputError(f"has samples up to {peak:.6g} in row {row} (counted from 0)")
+    waveforms = samples / np.float64(32768 if whole else 1)
+    means = waveforms.mean(axis=1, keepdims=True)
+    waveforms -= np.where(np.abs(means) > OFFSET, means, 0)
+    waveforms = (waveforms / max(1.0, float(np.abs(waveforms).max()))).astype(np.float32)
     for bad, what in find_faults(waveforms):
         _refuse_rows(bad, what)
     return waveforms
@@ -130,8 +172,8 @@ def find_faults(waveforms):
     """Which rows (utterances, samples) are of no use, and why: pairs of a bool array and a text."""
     yield ~np.isfinite(waveforms).all(axis=1), "not finite (NaN or infinite)"
     yield np.ptp(waveforms, axis=1) < 2e-4, "silent (all samples within 0.0002 of each other)"
-    level = np.abs(waveforms)
-    at_peak = level >= 0.999 * level.max(axis=1, keepdims=True)
+    high, low = waveforms.max(axis=1, keepdims=True), waveforms.min(axis=1, keepdims=True)
+    at_peak = np.abs(waveforms - (high + low) / 2) >= 0.999 * (high - low) / 2  # wherever the zero lies
     yield at_peak.mean(axis=1) >= 0.5, "clipped throughout (half the samples at the row's peak)"
 
 
@@ -142,8 +184,10 @@ def _mapped(path):
     except (OSError, ValueError) as error:  # an array of Python objects is refused, not unpickled
         found = "is missing" if not path.exists() else f"cannot be read ({describe_value(error)})"
         raise InputError(found) from None
-    if rows.ndim != 2 or rows.dtype != np.float32 or not rows.flags.c_contiguous or not rows.size:
+    if rows.ndim != 2 or rows.dtype != np.float32 or not rows.size:
         raise InputError(f"holds an array of {rows.dtype} and shape {rows.shape}")
+    if not rows.flags.c_contiguous:
+        raise InputError("is in Fortran order (in C order: np.save(path, np.ascontiguousarray(array)))")
     if rows.shape[1] < SHORTEST:
         raise InputError(f"has rows of {rows.shape[1]} samples, less than one STFT window")
     found = {}
@@ -152,8 +196,11 @@ def _mapped(path):
         for start in range(0, len(rows), CHUNK):
             count = min(CHUNK, len(rows) - start)
             part = np.fromfile(file, np.float32, count * rows.shape[1]).reshape(count, -1)
-            for bad, what in ((np.abs(part).max(axis=1) > 1, "beyond 1"), *find_faults(part)):
-                found.setdefault(what, []).append(bad)
+            with np.errstate(invalid="ignore"):  # infinities, which are found
+                shifted = np.abs(part.mean(axis=1)) > OFFSET
+                loud = np.abs(part).max(axis=1) > 1
+                for bad, what in ((loud, "beyond 1"), *find_faults(part), (shifted, SHIFTED)):
+                    found.setdefault(what, []).append(bad)
     for what, masks in found.items():
         _refuse_rows(np.concatenate(masks), what)
     return rows
@@ -174,24 +221,18 @@ def _counted_speakers(rows, each):
     return np.repeat(np.arange(rows // each), each)
 
 
-def _read_table(csv, rows):
-    try:
-        table = pd.read_csv(csv, dtype={"speaker": str}, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise InputError(f"cannot be read ({describe_value(error)})") from None
+def _named_speakers(table, rows):
     if "speaker" not in table:
         raise InputError(f"has no column speaker (its columns: {describe_value(', '.join(table))})")
-    if not isinstance(table.index, pd.RangeIndex):  # pandas takes the surplus for row labels
-        raise InputError("has rows with more fields than its first line")
     if len(table) != rows:
         raise InputError(f"has {len(table)} rows for {rows} utterances")
-    _refuse_rows(table["speaker"].isna().to_numpy(), "without a speaker")
+    _refuse_rows((table["speaker"] == "").to_numpy(), "without a speaker")
     speakers, labels = pd.factorize(table["speaker"])
     counts = np.bincount(speakers)
     if len(labels) < 2 or counts.min() < 2:
         fewest = describe_value(labels[counts.argmin()])
         raise InputError(f"has {len(labels)} speakers, and {counts.min()} utterances of {fewest}")
-    return speakers, table
+    return speakers
 
 
 def _corpus_name(path):
@@ -240,20 +281,25 @@ def load_recordings(folder, label="speaker"):
     Raises
     ------
     InputError
-        When the table is missing or lacks a column or a value, or a recording is missing, unreadable, silent
-        or shorter than one STFT window; it names the first one.
+        When the table is missing or lacks a column or a value, or a recording is missing, unreadable, silent,
+        shorter than one STFT window or there twice, whatever it is called; it names the first one.
     """
-    path = Path(folder) / "utterances.csv"
+    path = Path(os.path.expanduser(folder), "utterances.csv")
     shown = f"{path.name} of {path.parent.name}"
     expected = f"a table with the columns path and {label}, a row per recording"
-    try:
-        table = pd.read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:
-        reason = "is missing" if not path.exists() else f"cannot be read ({describe_value(error)})"
-        raise InputError(reason, file=shown, expected=expected) from error
-    lacking = [name for name in ("path", label) if name not in table or table[name].isna().any()]
+    if not path.exists():
+        raise InputError("is missing", file=shown, expected=expected)
+    table = read_table(path, expected, shown)
+    lacking = [name for name in ("path", label) if name not in table or (table[name] == "").any()]
     if lacking or table.empty:
         found = f"has no or not every {lacking[0]}" if lacking else "has no rows"
         raise InputError(found, file=shown, expected=expected)
-    waveforms = [load_recording(path.parent / each, each) for each in table["path"]]
+    waveforms, known = [], {}
+    for name in table["path"]:
+        waveforms.append(load_recording(path.parent / find_file(path.parent, name), name))
+        content = hashlib.blake2b(waveforms[-1].tobytes()).digest()
+        if content in known:
+            found = f"has one recording twice: {describe_value(known[content])} and {describe_value(name)}"
+            raise InputError(found, file=shown, expected=expected)
+        known[content] = name
     return Recordings(path.parent.name, waveforms, table[label].to_numpy(), table)

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import PROJECT, InputError
+from helpers import PROJECT, InputError, writable_folder
 from helpers.batches import hold_out_speakers
 from helpers.data import corpora, phrases
 from helpers.data.audio import load_recording
 from helpers.data.convert import conversion
+from helpers.data.convert.listing import escaped
 from helpers.data.corpora import SAMPLES, Recordings, load_recordings
 from helpers.data.synthesis import embedded_corpus
 from helpers.files import digest
@@ -36,19 +37,20 @@ def course_folder(data=""):
         When one of the two files is missing, or both are and there is no corpus that can be converted.
     """
     named = data or os.environ.get("SIAMESE_VOICES_DATA", "")
-    folder = Path(named) if named else PROJECT / "data"
+    folder = Path(os.path.expanduser(named)) if named else PROJECT / "data"
     missing = [f"{stem}.pkl" for stem in SAMPLES if not corpora.course_file(folder, stem).is_file()]
     if not missing:
         return folder
     if not named and len(missing) == 2:
         return embedded_corpus()
-    found = f"{named or 'data'} has no {' and no '.join(missing)}"
+    found = f"{escaped(named or 'data')} has no {' and no '.join(missing)}"
     if len(missing) == 1 or not folder.exists():
         raise InputError(found, expected="trs.pkl (training) and tes.pkl (test)")
     folder = folder.resolve()
-    place = f"{folder.stem}-{digest([str(folder).encode()])[:8]}"
+    place = escaped(f"{folder.stem}-{digest([os.fsencode(folder)])[:8]}")
     try:
-        return conversion.convert(folder, PROJECT / "data" / "converted" / place)
+        own = PROJECT / "data" / "converted"
+        return conversion.convert(folder, (own if (own / place).exists() else writable_folder(own)) / place)
     except InputError as error:
         raise InputError(f"{found}, and as a corpus {error}") from error
 
@@ -76,8 +78,8 @@ def load_speech(folder="", utterances_per_speaker=10, test_speakers=40, seed=0):
     InputError
         As `load_recordings` or `corpora.load_course`, and when too few speakers are left to train on.
     """
-    if folder and (Path(folder) / "utterances.csv").exists():
-        found = load_recordings(folder)
+    if folder and Path(os.path.expanduser(folder), "utterances.csv").exists():
+        found = load_recordings(os.path.expanduser(folder))
         apart = hold_out_speakers(found.labels, test_speakers, seed) if test_speakers else found.labels == ""
         return tuple(_numbered(found.select(mask)) for mask in (~apart, apart))
     course = corpora.load_course(course_folder(folder), utterances_per_speaker)
@@ -113,7 +115,7 @@ def load_words(folder="", test_speakers=20, seed=0):
     InputError
         As `load_recordings`; for a file without a word or number in its name; and where nothing is there.
     """
-    folder = Path(folder or phrases.embedded_phrases("words"))
+    folder = Path(os.path.expanduser(folder or phrases.embedded_phrases("words")))
     if not (folder / "utterances.csv").exists():
         if not ((folder / "train").is_dir() and (folder / "test").is_dir()):
             expected = "utterances.csv, or the two folders train and test"

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.io import wavfile
 
-from helpers import PROJECT, SAMPLE_RATE, InputError
+from helpers import PROJECT, SAMPLE_RATE, InputError, writable_folder
 from helpers.command_line import new_parser, run_program
 from helpers.data import synthesis
 from helpers.files import atomic_folder, digest, is_made
@@ -99,7 +99,9 @@ def embedded_phrases(kind, more=0):
     """
     folder = PROJECT / "data" / (f"{kind}_{more}_more" if more else kind)
     if not is_made(folder, _describe(folder), about="phrases.json"):
-        make_phrases(folder, *TEXTS[kind], more=more)
+        folder = writable_folder(folder)
+        if not is_made(folder, _describe(folder), about="phrases.json"):
+            make_phrases(folder, *TEXTS[kind], more=more)
     return folder
 
 

@@ -35,6 +35,14 @@ INSTRUCTIONS = """
     EMPTY_DICT EMPTY_SET POP POP_MARK
 """
 
+# What is named .pkl and is no pickle, by its first bytes.
+OTHER_FILES = {
+    b"version https://git-lfs": "is a Git LFS pointer in place of the file: run git lfs pull",
+    b"\x1f\x8b": "is compressed with gzip: unpack it first",
+    b"<": "is a web page (HTML) in place of the file: download the file itself",
+}
+CONTAINERS = {"SETITEM": "dict", "SETITEMS": "dict", "DICT": "dict", "ADDITEMS": "set", "FROZENSET": "set"}
+
 
 class Call:
     """A call that a pickle asks for, written down instead of made: nothing done to it runs anything."""
@@ -84,6 +92,7 @@ def read_array(path):
     """
     with error_context(path, "a pickled 2-D array of samples, one utterance a row"):
         data = _bytes_of(Path(path))
+        _refuse_other_files(data)
         end, objection = _walk(data)
         if objection:  # stop there; what it asks for until then is still refused by name
             data = data[:end] + pickle.STOP + data[end + 1 :]
@@ -111,6 +120,15 @@ def _bytes_of(path):
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})") from None
+
+
+def _refuse_other_files(data):
+    for first, what in OTHER_FILES.items():
+        if data[:100].lstrip().startswith(first):
+            raise InputError(what)
+    lines = data.count(b"\n")
+    if lines > 2 and data.count(b"\r\n") == lines:  # of the bytes of samples, few stand so
+        raise InputError("is not as it was written: its line ends were changed (CRLF); copy it as binary")
 
 
 _OPCODES = {ord(op.code): op for op in pickletools.opcodes if op.name in INSTRUCTIONS.split()}
@@ -142,6 +160,8 @@ def _walk(data):
         if op is None:
             known = [op.name for op in pickletools.opcodes if ord(op.code) == data[start]]
             what = f"the pickle instruction {known[0]}" if known else f"the byte {data[start]:#04x}"
+            if start and known and known[0] in CONTAINERS:  # the first byte of a text file says nothing
+                return start, f"holds a Python {CONTAINERS[known[0]]} ({known[0]} at byte {start})"
             return start, f"has {what} at byte {start}, as no pickled matrix has"
         if op.name == "STOP":
             extra = len(data) - at

@@ -19,7 +19,7 @@ import librosa
 import numpy as np
 import pandas as pd
 
-from helpers import PROJECT, SAMPLE_RATE, InputError
+from helpers import PROJECT, SAMPLE_RATE, InputError, writable_folder
 from helpers.command_line import new_parser, run_program
 from helpers.data import espeak
 from helpers.data.corpora import SAMPLES
@@ -57,33 +57,8 @@ VARIANTS = {
 }
 ACCENTS = ("en-us", "en-us-nyc", "en", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan", "en-029")
 
-# A small grammar of plain English: a sentence fills one pattern.
-PATTERNS = (
-    "WHO VERB OBJECT WHERE WHEN",
-    "WHEN WHO VERB OBJECT and VERB OBJECT WHERE",
-    "WHO SAY that WHO VERB OBJECT WHEN",
-    "WHERE WHO VERB OBJECT because WHO VERB OBJECT",
-    "WHO VERB OBJECT while WHO VERB OBJECT WHERE",
-)
-WORDS = {
-    "WHO": """my older sister, the new teacher, our neighbour, a tall farmer, the young doctor,
-        her best friend, his uncle, the postman, a quiet student, the whole team, your cousin, an old sailor,
-        some children, the driver, my grandfather, two painters, the nurse, nobody, everyone here,
-        the captain, a small boy""",
-    "VERB": """found, carried, painted, borrowed, sold, repaired, wanted, forgot, noticed, cleaned, bought,
-        watched, moved, lost, kept, brought, opened, chose, measured, remembered, covered, photographed""",
-    "OBJECT": """a blue bicycle, the garden chairs, seven eggs, the kitchen table, an empty box, the piano,
-        their winter coats, the map, fresh bread, a heavy suitcase, the broken clock, yellow flowers,
-        warm soup, the long letter, a pair of shoes, good tools, some cheap tickets, a bag of apples,
-        the front door, a wooden boat, the last page, those pictures""",
-    "WHERE": """near the river, behind the station, at the market, in the library, on the roof, at school,
-        under the bridge, beside the road, in a small village, outside the bank, upstairs, by the sea,
-        in the next room, at the farm, across the street, in our office""",
-    "WHEN": """yesterday, last summer, before breakfast, on Friday evening, every morning, after the storm,
-        years ago, this afternoon, during lunch, at half past nine, long before dawn, in early spring,
-        once a week, tonight, on a rainy day, just in time""",
-    "SAY": "said, thought, believed, wrote, heard, knew, hoped, noticed",
-}
+# A small grammar of plain English: a sentence fills one of the patterns with words.
+GRAMMAR = json.loads(Path(__file__).with_name("grammar.json").read_text(encoding="utf-8"))
 
 
 class Voice(NamedTuple):
@@ -130,9 +105,9 @@ def draw_voices(count, seed):
 def sentence(rng):
     """One sentence of the grammar, without punctuation, so that it is said in one breath."""
     said = []
-    for part in PATTERNS[rng.integers(len(PATTERNS))].split():
-        choices = WORDS.get(part, part).split(",")
-        said.append(choices[rng.integers(len(choices))].strip())
+    for part in GRAMMAR["patterns"][rng.integers(len(GRAMMAR["patterns"]))].split():
+        choices = GRAMMAR["words"].get(part, [part])
+        said.append(choices[rng.integers(len(choices))])
     return " ".join(said)
 
 
@@ -292,7 +267,9 @@ def embedded_corpus():
     """
     folder = PROJECT / "data" / "synthesised"
     if not is_made(folder, _describe(folder)):
-        make_corpus(folder)
+        folder = writable_folder(folder)
+        if not is_made(folder, _describe(folder)):
+            make_corpus(folder)
     return folder
 
 

@@ -68,14 +68,8 @@ def evaluate_over_draws(system, counts, enrolled=5):
 def intervals_table(tables):
     """The figures of systems as text, with 95 % intervals over speakers; rates in per cent.
 
-    Parameters
-    ----------
-    tables : dict of str to pandas.DataFrame, of `evaluate_over_draws`
-
-    Returns
-    -------
-    pandas.DataFrame
-        A row a system.
+    `tables` are a dict of systems to what `evaluate_over_draws` gives; the result is a pandas.DataFrame with
+    a row a system.
     """
     text = {name: {} for name in tables}
     for name, table in tables.items():

@@ -33,16 +33,14 @@ def robustness_table(verifier, waveforms, speakers, ways=CONDITIONS, seed=0):
     speakers, rows = np.asarray(speakers), {}
     first, second = np.nonzero(~np.eye(len(speakers), dtype=bool))
     following = pd.Series(range(len(speakers))).groupby(speakers).transform(np.roll, -1)
+    others, calls = [waveforms[row] for row in following], verifier.trained_on_calls
     same = speakers[first] == speakers[second]
     for name, spoil in {"as they are": lambda waveform, rng: waveform, **ways}.items():
         rng = np.random.default_rng(seed)
         spoilt = [spoil(waveform, rng).astype(np.float32) for waveform in waveforms]
         embeddings = embed_recordings(verifier, quality.trim_silence(spoilt, quality.SILENT))
         scores = verifier.scores(clean, embeddings)[first, second]
-        judged = [
-            _quality_verdict(waveform, waveforms[other], verifier.trained_on_calls)
-            for waveform, other in zip(spoilt, following, strict=True)
-        ]
+        judged = [_quality_verdict(*each, calls) for each in zip(spoilt, others, strict=True)]
         rows[name] = {
             "eer": metrics.equal_error(scores, same.astype(int))[0],
             "missed": np.mean(scores[same] < verifier.threshold),

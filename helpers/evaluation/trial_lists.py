@@ -6,6 +6,7 @@ costs.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from helpers import InputError, describe_value, error_context, first_line, metrics
+from helpers import InputError, describe_value, error_context, metrics
 from helpers.command_line import new_parser, run_program
 from helpers.data.audio import load_recording
 from helpers.data.convert.layouts import list_corpus, recording_key
+from helpers.data.tables import find_file, read_text
 from helpers.files import atomic_write
 from helpers.verifier import embed_recordings, load_verifier
 
@@ -38,11 +40,9 @@ def read_trials(path):
     InputError
         When the file is missing, or a line is something else, naming it.
     """
-    with error_context(path, "lines of 0 or 1 and two paths"):
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, ValueError) as error:
-            raise InputError(f"cannot be read ({first_line(type(error).__name__, error)[:100]})") from error
+    expected = "lines of 0 or 1 and two paths"
+    lines = read_text(path, expected).splitlines()
+    with error_context(path, expected):
         rows = [line.split() for line in lines if line.strip()]
         for number, row in enumerate(rows, start=1):
             if len(row) != 3 or row[0] not in ("0", "1"):
@@ -70,21 +70,28 @@ def find_recordings(names, folder):
     Raises
     ------
     InputError
-        When a recording is not there, naming the first ones: the published trials are scored whole.
+        When a recording is not there, or several may be meant, naming the first ones: the published trials
+        are scored whole.
     """
-    folder = Path(folder)
-    places = {name: folder / name for name in names}
-    lost = [name for name in names if not places[name].is_file()]
+    folder, known = Path(os.path.expanduser(folder)), {}
+    places = {name: folder / find_file(folder, name) for name in names}
+    lost = [name for name in names if not os.path.isfile(places[name])]
     if lost:
         listing = list_corpus(folder)
-        known = {recording_key(path): listing.folder / path for path in listing.table["path"]}
-        places |= {name: known[recording_key(name)] for name in lost if recording_key(name) in known}
-        lost = [name for name in lost if recording_key(name) not in known]
-    if lost:
-        named = ", ".join(map(describe_value, lost[:5])) + ", …" * (len(lost) > 5)
-        found = f"{len(lost)} of {len(names)} recordings are not in {folder.name}: {named}"
-        raise InputError(found, expected="all")
-    return places
+        for path in listing.table["path"]:
+            known.setdefault(recording_key(path), []).append(listing.place(path))
+    meant = {name: known.get(recording_key(name), []) for name in lost}
+    for what, wrong, expected in (
+        ("not in", [name for name in lost if not meant[name]], "all"),
+        ("more than once in", [name for name in lost if len(meant[name]) > 1], "paths that tell them apart"),
+    ):
+        if wrong:
+            named = ", ".join(map(describe_value, wrong[:5])) + ", …" * (len(wrong) > 5)
+            found = (
+                f"{len(wrong)} of {len(names)} recordings are {what} {describe_value(folder.name)}: {named}"
+            )
+            raise InputError(found, expected=expected)
+    return places | {name: paths[0] for name, paths in meant.items()}
 
 
 def score_trials(trials, folder, verifier):
@@ -111,7 +118,7 @@ def score_trials(trials, folder, verifier):
     which = which.reshape(-1, 2)
     places, parts, scores = find_recordings(names, folder), [], []
     for start in tqdm(range(0, len(names), BATCH), unit=f"{BATCH} recordings", disable=None):
-        recordings = [load_recording(places[name]) for name in names[start : start + BATCH]]
+        recordings = [load_recording(places[name], name) for name in names[start : start + BATCH]]
         parts.append(embed_recordings(verifier, recordings))
     embeddings = np.concatenate(parts)
     for start in range(0, len(which), TRIALS):

@@ -77,10 +77,8 @@ def export(verifier, folder, name="siamese_gru"):
     with atomic_write(paths[0]) as embeddings, atomic_write(paths[1]) as scores:
         for graph, path in zip(graphs, (embeddings, scores), strict=True):
             path.write_bytes(graph.SerializeToString())
-        sessions = (
-            onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-            for path in (embeddings, scores)
-        )
+        cpu = {"providers": ["CPUExecutionProvider"]}
+        sessions = (onnxruntime.InferenceSession(path, **cpu) for path in (embeddings, scores))
         apart = differences(verifier, *sessions, _recordings(verifier.spectrogram))
         if not (apart[0] <= EMBEDDINGS_APART and apart[1] <= SCORES_APART):  # NaN is neither
             found = f"gives embeddings {apart[0]:.1e} and scores {apart[1]:.1e} from the model's"

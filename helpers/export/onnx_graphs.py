@@ -168,11 +168,7 @@ def _refusal(name, found):
 
 
 def embeddings_graph(verifier):
-    """A verifier's features and encoder: waveforms to embeddings.
-
-    Parameters
-    ----------
-    verifier : verifier.Verifier
+    """The features and encoder of a `verifier.Verifier`: waveforms to embeddings.
 
     Returns
     -------
@@ -194,11 +190,7 @@ def embeddings_graph(verifier):
 
 
 def scores_graph(verifier):
-    """A verifier's comparison: embeddings to log likelihood ratios.
-
-    Parameters
-    ----------
-    verifier : verifier.Verifier
+    """The comparison of a `verifier.Verifier`: embeddings to log likelihood ratios.
 
     Returns
     -------

@@ -71,9 +71,7 @@ def difference_colour(found):
 def plot_systems_and_differences(tables):
     """Each system's EER with its interval, and the Siamese GRU's less each other one's, paired.
 
-    Parameters
-    ----------
-    tables : dict of str to pandas.DataFrame, of `results.evaluate_over_draws`
+    `tables` are a dict of systems to what `results.evaluate_over_draws` gives, a pandas.DataFrame each.
     """
     shades, names = system_colours(tables), list(tables)
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 1.2 + 0.4 * max(3, len(names))))

@@ -51,9 +51,7 @@ def plot_features(waveform, features, units, window, hop, title=""):
 def plot_feature_ranking(tables, title=""):
     """Equal error rate of each feature alone, a panel a task, the best at the top.
 
-    Parameters
-    ----------
-    tables : dict of str to pandas.DataFrame, of `classical_features.ranking`
+    `tables` are a dict of tasks to what `classical_features.ranking` gives, a pandas.DataFrame each.
     """
     figure, panels = new_panels(tables, len(tables), 9.5 / len(tables), 3.4, sharex=True)
     for axes, (task, table) in zip(panels, tables.items(), strict=True):
@@ -64,10 +62,8 @@ def plot_feature_ranking(tables, title=""):
             ("_lda", -0.12, BLUE, "the same after LDA, learnt from training speakers"),
         ):
             value, low, high = (100 * table[f"{end}{suffix}"] for end in ("eer", "low", "high"))
-            axes.errorbar(
-                value, places + shift, xerr=[np.maximum(value - low, 0), np.maximum(high - value, 0)],
-                fmt="o", color=colour, label=label, capsize=2,
-            )  # fmt: skip
+            bars = np.maximum([value - low, high - value], 0)
+            axes.errorbar(value, places + shift, xerr=bars, fmt="o", color=colour, label=label, capsize=2)
         axes.axvline(50, color="0.6", linestyle="--")
         axes.set_yticks(places, [f"{name} ({table['values'][name]})" for name in table.index])
         axes.set(xlabel="equal error rate (%), 50 is a coin", title=task, xlim=(0, 56))

@@ -119,11 +119,9 @@ def plot_rates(scores, labels, points, score=None, title="", kind="log likelihoo
     thresholds, accepted, rejected = error_rates(scores, labels)
     rate, crossing = equal_error(scores, labels)
     figure, axes = plt.subplots(figsize=(8, 3.6))
-    for rates, colour, label in (
-        (accepted, ORANGE, "false acceptance (FAR): others let in"),
-        (rejected, BLUE, "false rejection (FRR): targets turned away"),
-    ):
-        axes.plot(thresholds[:-1], 100 * rates[:-1], color=colour, label=label)
+    x, let_in, turned_away = thresholds[:-1], 100 * accepted[:-1], 100 * rejected[:-1]
+    axes.plot(x, let_in, color=ORANGE, label="false acceptance (FAR): others let in")
+    axes.plot(x, turned_away, color=BLUE, label="false rejection (FRR): targets turned away")
     axes.plot(crossing, 100 * rate, "o", color=GREEN, label=f"equal error rate {100 * rate:.1f} %")
     low, high = score_range(scores, *points.values(), crossing if score is None else score)
     for height, (name, threshold) in zip(np.linspace(92, 60, len(points)), points.items(), strict=True):
@@ -158,12 +156,9 @@ def plot_error_rates(places, lines, xlabel, title="", intervals=None):
 
 
 def results_table(row):
-    """A system's figures as a pandas.DataFrame, in per cent where they are rates, with their 95 % intervals.
+    """The figures of a row, a dict of `bootstrap.evaluate`, with their 95 % intervals: a pandas.DataFrame.
 
-    Parameters
-    ----------
-    row : dict
-        As `bootstrap.evaluate` gives it.
+    Rates are in per cent.
     """
     table = {}
     for name in (name for name in row if f"{name}_ci" in row):

@@ -78,9 +78,7 @@ def plot_learning_curves(history, title=""):
 def plot_embeddings(maps, speakers):
     """Embeddings of several encoders in their first two principal components, a colour a speaker.
 
-    Parameters
-    ----------
-    maps : dict of str to array (utterances, dimensions)
+    `maps` are a dict of names to arrays (utterances, dimensions).
     """
     figure, panels = new_panels(maps, len(maps), 4.5, 4)
     names = np.unique(speakers)

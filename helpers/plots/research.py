@@ -68,12 +68,7 @@ def plot_forest(table, group):
 
 
 def ideas_table(tested):
-    """The pandas.DataFrame of all ideas as text, corpus by corpus the best first; rates in per cent.
-
-    Parameters
-    ----------
-    tested : pandas.DataFrame, as ideas.csv
-    """
+    """All ideas of ideas.csv, a pandas.DataFrame, as text: corpus by corpus the best first, in per cent."""
     rows = []
     for _, one in tested.sort_values(["corpus", "eer"], kind="stable").iterrows():
         gap = [100 * one[name] for name in ("difference", "low", "high")]

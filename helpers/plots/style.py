@@ -7,17 +7,11 @@ import numpy as np
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 DECIBELS = 20 / np.log(10)  # of one unit of the natural logarithm
 
-plt.rcParams.update(
-    {
-        "figure.constrained_layout.use": True,
-        "figure.dpi": 80,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": "medium",
-        "axes.prop_cycle": plt.cycler(color=[BLUE, ORANGE, GREEN, GREY]),
-        "legend.frameon": False,
-    }
-)
+plt.rc("figure", dpi=80)
+plt.rc("figure.constrained_layout", use=True)
+plt.rc("axes", titlesize="medium", prop_cycle=plt.cycler(color=[BLUE, ORANGE, GREEN, GREY]))
+plt.rc("axes.spines", top=False, right=False)
+plt.rc("legend", frameon=False)
 
 SYSTEM_NAMES = {
     "siamese_gru": "Siamese GRU",

@@ -2,6 +2,7 @@
 
 import json
 from html import escape
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -119,7 +120,8 @@ def map_page(points, table, colours, title):
     for (x, y), row in zip(places.round(1).tolist(), table.to_dict("records"), strict=True):
         text = ", ".join(f"{name} {value}" for name, value in row.items() if str(value) not in ("", "nan"))
         rows.append({"x": x, "y": y, "s": str(row["speaker"]), "t": text})
-    page = PAGE.replace("TITLE", escape(title)).replace("SIZE", str(SIZE))
+    parts = (Path(__file__).with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".css", ".js"))
+    page = PAGE.format(*parts).replace("TITLE", escape(title)).replace("SIZE", str(SIZE))
     for name, value in (("COLOURS", colours), ("VOICES", rows)):
         page = page.replace(name, json.dumps(value).replace("<", "\\u003c"))
     return page
@@ -136,40 +138,12 @@ def save_page(page, out, name):
 
 PAGE = """<div class="voice-map">
 <style>
-.voice-map {font: 14px sans-serif; max-width: SIZEpx; color: #222; background: #fff}
-.voice-map svg {border: 1px solid #ccc; display: block; width: 100%; height: auto}
-.voice-map circle {stroke: #fff; stroke-width: .7; cursor: pointer}
-.voice-map .others {opacity: .12}
-.voice-map output {display: block; min-height: 2.6em; padding: .4em 0}
-</style>
+{}</style>
 <p><b>TITLE</b> <label>coloured by <select></select></label></p>
 <svg viewBox="0 0 SIZE SIZE" role="img" aria-label="TITLE"></svg>
 <output>Point at a voice.</output>
 <script>
-(function (root) {
-  const voices = VOICES, colours = COLOURS
-  const [svg, line, choice] = ["svg", "output", "select"].map(name => root.querySelector(name))
-  const dots = voices.map(function (voice) {
-    const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle")
-    Object.entries({cx: voice.x, cy: voice.y, r: 5}).forEach(each => dot.setAttribute(...each))
-    dot.addEventListener("pointerenter", function () {
-      line.textContent = voice.t
-      dots.forEach(function (other, i) { other.classList.toggle("others", voices[i].s !== voice.s) })
-    })
-    svg.append(dot)
-    return dot
-  })
-  svg.addEventListener("pointerleave", function () {
-    line.textContent = "Point at a voice."
-    dots.forEach(function (dot) { dot.classList.remove("others") })
-  })
-  function paint() { dots.forEach(function (dot, i) { dot.setAttribute("fill", colours[choice.value][i]) }) }
-  Object.keys(colours).forEach(function (name) { choice.add(new Option(name)) })
-  choice.addEventListener("change", paint)
-  paint()
-})((document.currentScript && document.currentScript.parentElement)
-   || Array.from(document.querySelectorAll(".voice-map")).pop())
-</script>
+{}</script>
 </div>
 """
 
@@ -227,9 +201,7 @@ def plot_open_set(strangers, answers, marks, title=""):
 def plot_searches(table, title=""):
     """Recall over latency of exact and approximate search, and the memory and building time of both.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame, of `search_benchmark.compare_searches`
+    `table` is the pandas.DataFrame of `search_benchmark.compare_searches`.
     """
     graph, exact = table[table["search"] == "graph"], table[table["search"] == "exact"].iloc[0]
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(10, 3.2), width_ratios=[2.4, 1, 1])

@@ -45,17 +45,7 @@ def run_published_recipe(folder, out, seed=0, epochs=EPOCHS, verbose=0):
     the recipe takes them for log likelihood ratios. The row's threshold is the probability 0.5. Its accuracy
     is that over all test trials, each scored in one order, with target and impostor trials counting half
     each: what 900 + 900 drawn pairs have on average. For `eer_enrol5` it is probabilities that are averaged.
-
-    Parameters
-    ----------
-    folder, out : path
-    seed, epochs, verbose : int
-        As for `train`.
-
-    Returns
-    -------
-    dict
-        The row.
+    `seed`, `epochs` and `verbose` are those of `train`; the row is returned.
 
     Raises
     ------
@@ -83,9 +73,8 @@ def _run(options):
 def main(arguments=None):
     """The command line; returns the exit status."""
     parser = new_parser("research.baselines", __doc__)
-    parser.add_argument(
-        "system", choices=SYSTEMS, help="mfcc_lda: seconds; published_recipe: 7 to 15 minutes"
-    )
+    takes = "mfcc_lda: seconds; published_recipe: 7 to 15 minutes"
+    parser.add_argument("system", choices=SYSTEMS, help=takes)
     parser.add_argument("--data", default="", help="folder with trs.pkl and tes.pkl (default: the course's)")
     parser.add_argument("--out", required=True, help="folder of metrics.json")
     parser.add_argument("--seed", type=int, default=0)

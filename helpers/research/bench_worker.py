@@ -65,10 +65,8 @@ def train_siamese_gru(corpus, seed, tick, **settings):
             if not joint_models:  # one of its own, so that the clock pays for each graph that training needs
                 joint = models.concatenate_encoders([fold.encoder for fold in folds])
                 joint_models.append(keras.Model(joint.inputs, joint.outputs))
-            known, embeddings = (
-                joint_models[0].predict(spectrogram(each), batch_size=256, verbose=0)
-                for each in (corpus.waveforms, waveforms)
-            )
+            embed = partial(models.embed_spectrograms, joint_models[0])
+            known, embeddings = (embed(spectrogram(each)) for each in (corpus.waveforms, waveforms))
             apart = [fold.held_out for fold in folds]
             fitted = plda.PLDA(len(folds), known.shape[1] // len(folds)).fit(known, speakers, apart)
             scores, labels, *_ = training.held_out_scores(fitted, known, apart, speakers)

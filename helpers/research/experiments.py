@@ -214,7 +214,6 @@ def write_seeds(folders, table):
     found = pd.DataFrame(rows).reindex(columns=columns).sort_values(columns[:3])
     with atomic_write(table) as part:
         found.to_csv(part, index=False, float_format="%.5g")
-    return found
 
 
 def run_ideas(options):

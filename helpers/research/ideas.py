@@ -12,6 +12,8 @@ Each idea has a group, a description, the idea that it is compared with, and its
 disturbed copies as `other_channels` says beside the clean ones.
 """
 
+from functools import partial
+
 PLAIN = {"encoder": {"stride": 1, "shortcut": False}, "config": {"speeds": (0.9, 1.1), "widest_mask": 1 / 6}}
 
 
@@ -22,92 +24,80 @@ def idea(group, what, base="course", **changes):
     return group, what, base, changes
 
 
+GROUPS = ("alone", "ablation", "features", "encoder", "loss", "batches", "augmentation", "scores", "speakers")
+alone, ablation, features, encoder, loss, batches, augmentation, scores, speakers = (
+    partial(idea, group) for group in GROUPS
+)
 IDEAS = {
     "course": idea("", "the course's network", ""),
     "plain": idea("", "the plain Siamese GRU", "", **PLAIN),
     # alone: added to the plain network
-    "plain_shortcut": idea("alone", "bands pooled beside the states", "plain", encoder={"shortcut": True}),
-    "plain_speeds": idea(
-        "alone", "four other speeds, not two", "plain", config={"speeds": (0.8, 0.9, 1.1, 1.2)}
-    ),
-    "plain_stride": idea("alone", "GRU at half the frame rate", "plain", encoder={"stride": 2}),
-    "plain_mask": idea("alone", "masks up to a third, not a sixth", "plain", config={"widest_mask": 1 / 3}),
+    "plain_shortcut": alone("bands pooled beside the states", "plain", encoder={"shortcut": True}),
+    "plain_speeds": alone("four other speeds, not two", "plain", config={"speeds": (0.8, 0.9, 1.1, 1.2)}),
+    "plain_stride": alone("GRU at half the frame rate", "plain", encoder={"stride": 2}),
+    "plain_mask": alone("masks up to a third, not a sixth", "plain", config={"widest_mask": 1 / 3}),
     # ablation: taken from the course's network
-    "no_gru": idea("ablation", "no GRU", encoder={"cell": "none"}),
-    "no_shortcut": idea("ablation", "no bands pooled beside the states", encoder={"shortcut": False}),
-    "no_speeds": idea("ablation", "no copies at other speeds", config={"speeds": ()}),
-    "no_masks": idea("ablation", "no masks", config={"widest_mask": 0}),
-    "no_crops": idea("ablation", "no crops", config={"crop": 1.0}),
-    "no_logarithm": idea("ablation", "magnitudes, no logarithm", spectrogram={"compression": "none"}),
-    "last_state": idea("ablation", "last state, no pooling", encoder={"pooling": "last", "shortcut": False}),
-    "few_pairs": idea("ablation", "two pairs an utterance, not all", objective={"few_pairs": 1}),
-    "unshared": idea("ablation", "weights not shared", encoder={"towers": 2}, objective={"unshared": 1}),
-    # features
-    "cepstrum": idea(
-        "features", "cepstrum as a second view", encoder={"views": ("spectrum", "cepstrum"), "bands": 32}
+    "no_gru": ablation("no GRU", encoder={"cell": "none"}),
+    "no_shortcut": ablation("no bands pooled beside the states", encoder={"shortcut": False}),
+    "no_speeds": ablation("no copies at other speeds", config={"speeds": ()}),
+    "no_masks": ablation("no masks", config={"widest_mask": 0}),
+    "no_crops": ablation("no crops", config={"crop": 1.0}),
+    "no_logarithm": ablation("magnitudes, no logarithm", spectrogram={"compression": "none"}),
+    "last_state": ablation("last state, no pooling", encoder={"pooling": "last", "shortcut": False}),
+    "few_pairs": ablation("two pairs an utterance, not all", objective={"few_pairs": 1}),
+    "unshared": ablation("weights not shared", encoder={"towers": 2}, objective={"unshared": 1}),
+    "cepstrum": features(
+        "cepstrum as a second view", encoder={"views": ("spectrum", "cepstrum"), "bands": 32}
     ),
-    "cepstrum_only": idea("features", "cepstrum, no spectrum", encoder={"views": ("cepstrum",)}),
-    "power": idea(
-        "features", "power law (0.2) in place of the logarithm", spectrogram={"compression": "power"}
+    "cepstrum_only": features("cepstrum, no spectrum", encoder={"views": ("cepstrum",)}),
+    "power": features("power law (0.2) in place of the logarithm", spectrogram={"compression": "power"}),
+    "mel": features("80 mel bands", spectrogram={"mel_bands": 80}),
+    "fast_frames": features("half the window and hop", spectrogram={"n_fft": 512, "hop_length": 256}),
+    "below_6_kHz": features("bins below 6.25 kHz only", encoder={"bins": 400}),
+    "own_mean": features("own mean spectrum taken away", encoder={"subtract_mean": True}),
+    "cnn": encoder("CNN in place of the GRU", encoder={"cell": "cnn"}),
+    "lstm": encoder("LSTM in place of the GRU", encoder={"cell": "lstm", "units": 80}),
+    "two_layers": encoder("two GRU layers", encoder={"depth": 2}),
+    "bidirectional": encoder("bidirectional GRU", encoder={"bidirectional": True, "units": 64}),
+    "mean_only": encoder("mean of the states only", encoder={"pooling": "mean"}),
+    "attention": encoder("attentive statistics", encoder={"pooling": "attentive_statistics"}),
+    "full_rate": encoder("GRU at the full frame rate", encoder={"stride": 1}),
+    "hard_pairs": loss("hardest fifth of negative pairs", objective={"hard_pairs": 1}),
+    "inner_product": loss(
+        "inner product, no unit length", objective={"inner_product": 1}, encoder={"unit_length": False}
     ),
-    "mel": idea("features", "80 mel bands", spectrogram={"mel_bands": 80}),
-    "fast_frames": idea("features", "half the window and hop", spectrogram={"n_fft": 512, "hop_length": 256}),
-    "below_6_kHz": idea("features", "bins below 6.25 kHz only", encoder={"bins": 400}),
-    "own_mean": idea("features", "own mean spectrum taken away", encoder={"subtract_mean": True}),
-    # encoder
-    "cnn": idea("encoder", "CNN in place of the GRU", encoder={"cell": "cnn"}),
-    "lstm": idea("encoder", "LSTM in place of the GRU", encoder={"cell": "lstm", "units": 80}),
-    "two_layers": idea("encoder", "two GRU layers", encoder={"depth": 2}),
-    "bidirectional": idea("encoder", "bidirectional GRU", encoder={"bidirectional": True, "units": 64}),
-    "mean_only": idea("encoder", "mean of the states only", encoder={"pooling": "mean"}),
-    "attention": idea("encoder", "attentive statistics", encoder={"pooling": "attentive_statistics"}),
-    "full_rate": idea("encoder", "GRU at the full frame rate", encoder={"stride": 1}),
-    # loss
-    "hard_pairs": idea("loss", "hardest fifth of negative pairs", objective={"hard_pairs": 1}),
-    "inner_product": idea(
-        "loss",
-        "inner product, no unit length",
-        objective={"inner_product": 1},
-        encoder={"unit_length": False},
+    "ge2e": loss("GE2E softmax", objective={"ge2e_softmax": 1}),
+    "prototypes": loss("angular prototypical", objective={"prototypes": 1}),
+    "additive_margin": loss("additive-margin softmax", objective={"additive_margin": 1}),
+    "pairs_prototypes": loss("pairs and angular prototypical", objective={"pairs": 1, "prototypes": 0.3}),
+    "pairs_margin": loss("pairs and additive margin", objective={"pairs": 1, "additive_margin": 0.1}),
+    "fewer_speakers": batches(
+        "10 speakers x 10 utterances", config={"batch_speakers": 10, "batch_utterances": 10}
     ),
-    "ge2e": idea("loss", "GE2E softmax", objective={"ge2e_softmax": 1}),
-    "prototypes": idea("loss", "angular prototypical", objective={"prototypes": 1}),
-    "additive_margin": idea("loss", "additive-margin softmax", objective={"additive_margin": 1}),
-    "pairs_prototypes": idea(
-        "loss", "pairs and angular prototypical", objective={"pairs": 1, "prototypes": 0.3}
+    "larger": batches(
+        "50 speakers x 4, twice the step", config={"batch_speakers": 50, "learning_rate": 0.003}
     ),
-    "pairs_margin": idea("loss", "pairs and additive margin", objective={"pairs": 1, "additive_margin": 0.1}),
-    # batches
-    "fewer_speakers": idea(
-        "batches", "10 speakers x 10 utterances", config={"batch_speakers": 10, "batch_utterances": 10}
-    ),
-    "larger": idea(
-        "batches", "50 speakers x 4, twice the step", config={"batch_speakers": 50, "learning_rate": 0.003}
-    ),
-    "shorter_training": idea("batches", "10 epochs", config={"epochs": 10}),
-    "thirty_epochs": idea("batches", "30 epochs", config={"epochs": 30}),
-    "longer_training": idea("batches", "40 epochs", config={"epochs": 40}),
-    # augmentation
-    "equalise": idea("augmentation", "random microphones", augment={"equalise": {}}),
-    "equalise_mild": idea("augmentation", "mild random microphones", augment={"equalise": {"strength": 2}}),
-    "noise": idea("augmentation", "noise, 10 to 40 dB", augment={"noise": {}}),
-    "band_limit": idea("augmentation", "random band limits", augment={"band_limit": {}}),
-    "rooms": idea("augmentation", "a copy in random rooms", copies={"rooms": 1}),
-    "warps": idea("augmentation", "warped vocal tracts as speakers", copies={"warps": (0.9, 1.1)}),
+    "shorter_training": batches("10 epochs", config={"epochs": 10}),
+    "thirty_epochs": batches("30 epochs", config={"epochs": 30}),
+    "longer_training": batches("40 epochs", config={"epochs": 40}),
+    "equalise": augmentation("random microphones", augment={"equalise": {}}),
+    "equalise_mild": augmentation("mild random microphones", augment={"equalise": {"strength": 2}}),
+    "noise": augmentation("noise, 10 to 40 dB", augment={"noise": {}}),
+    "band_limit": augmentation("random band limits", augment={"band_limit": {}}),
+    "rooms": augmentation("a copy in random rooms", copies={"rooms": 1}),
+    "warps": augmentation("warped vocal tracts as speakers", copies={"warps": (0.9, 1.1)}),
     # embeddings and scores
-    "three_towers": idea("scores", "three networks in one", encoder={"towers": 3}),
-    "weight_average": idea("scores", "weights averaged over 5 epochs", average=5),
-    "test_crops": idea("scores", "embedding of three crops", crops=3),
-    "lda": idea("scores", "LDA on the embeddings", backend="lda"),
-    "whitening": idea("scores", "within-class whitening", backend="whitening"),
-    "plda": idea("scores", "PLDA, as the course scores", backend="plda"),
-    "plda_channels": idea(
-        "scores", "PLDA that has heard other microphones", backend="plda", other_channels=1
-    ),
-    "score_norm": idea("scores", "adaptive score normalisation", backend="score_norm"),
+    "three_towers": scores("three networks in one", encoder={"towers": 3}),
+    "weight_average": scores("weights averaged over 5 epochs", average=5),
+    "test_crops": scores("embedding of three crops", crops=3),
+    "lda": scores("LDA on the embeddings", backend="lda"),
+    "whitening": scores("within-class whitening", backend="whitening"),
+    "plda": scores("PLDA, as the course scores", backend="plda"),
+    "plda_channels": scores("PLDA that has heard other microphones", backend="plda", other_channels=1),
+    "score_norm": scores("adaptive score normalisation", backend="score_norm"),
     # learning curve: the number of speakers that each encoder learns from, equally many steps
-    "learners_5": idea("speakers", "5 speakers", config={"max_speakers": 5, "epochs": 200}),
-    "learners_10": idea("speakers", "10 speakers", config={"max_speakers": 10, "epochs": 80}),
-    "learners_20": idea("speakers", "20 speakers", config={"max_speakers": 20, "epochs": 40}),
-    "learners_30": idea("speakers", "30 speakers", config={"max_speakers": 30, "epochs": 27}),
+    "learners_5": speakers("5 speakers", config={"max_speakers": 5, "epochs": 200}),
+    "learners_10": speakers("10 speakers", config={"max_speakers": 10, "epochs": 80}),
+    "learners_20": speakers("20 speakers", config={"max_speakers": 20, "epochs": 40}),
+    "learners_30": speakers("30 speakers", config={"max_speakers": 30, "epochs": 27}),
 }

@@ -48,23 +48,16 @@ class SidePairs(layers.Layer):
         return ops.matmul(left, ops.transpose(right))
 
 
-class PrototypeCosines(layers.Layer):
+class PrototypeCosines(CentroidCosines):
     """Cosines of each speaker's last utterance with the mean of the others: `(P K, d)` to `(P, P)`.
 
     Chung et al. (2020), "In defence of metric learning for speaker recognition", section 2.2.
     """
 
-    def __init__(self, utterances, **kwargs):
-        super().__init__(**kwargs)
-        self.utterances = utterances
-
     def call(self, embeddings):
         grouped = ops.reshape(embeddings, (-1, self.utterances, embeddings.shape[-1]))
         prototypes = ops.normalize(ops.mean(grouped[:, :-1], axis=1), axis=-1)
         return ops.matmul(grouped[:, -1], ops.transpose(prototypes))
-
-    def compute_output_shape(self, shape):
-        return (None, None)
 
 
 OBJECTIVES = {  # name: (utterances a speaker, speakers) -> layers after the embedding, and a loss

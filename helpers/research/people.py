@@ -85,9 +85,7 @@ def train_and_save(options):
 def main(arguments=None):
     """The command line; returns the exit status."""
     parser = new_parser("research.people", __doc__)
-    parser.add_argument(
-        "--data", required=True, metavar="FOLDER", help="a corpus of people in a known layout"
-    )
+    parser.add_argument("--data", required=True, help="folder of a corpus of people in a known layout")
     parser.add_argument("--out", required=True, metavar="OUT", help="folder of people.keras")
     parser.add_argument("--test-speakers", type=int, default=40, help="put aside (default: 40)")
     parser.add_argument("--epochs", type=int, default=20)

@@ -19,10 +19,7 @@ def verification_accuracy(verifier, waveforms, speakers, seed=0):
     """How often `verify` is right: a speaker's first three utterances enrolled, the next of theirs verified,
     and one of another speaker, drawn at random.
 
-    Parameters
-    ----------
-    verifier, waveforms, speakers, seed
-        As for `robustness_table`; speakers with fewer than four utterances are passed over.
+    The arguments are those of `robustness_table`; speakers with fewer than four utterances are passed over.
 
     Returns
     -------

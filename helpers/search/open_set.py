@@ -1,4 +1,9 @@
-"""Open-set identification by nearest neighbours: which known speaker, or none."""
+"""Open-set identification by nearest neighbours: which known speaker, or none.
+
+Throughout, `matrix` is a float array (n, n), the scores of utterances with one another, and `speakers` an
+array (n,), who spoke them; `k` is how many of the best count. `strangers` is a float array (utterances, M),
+what strangers score with one speaker each (`impostor_scores`), and `known` an int, the speakers in a gallery.
+"""
 
 import numpy as np
 from scipy.special import comb
@@ -16,8 +21,6 @@ def vote(rows, speakers):
     ----------
     rows : int array (queries, k)
         Neighbours, the nearest first.
-    speakers : array (n,)
-        Whose each row is.
 
     Returns
     -------
@@ -38,17 +41,10 @@ def mask_diagonal(matrix):
 def identify_leave_one_out(matrix, speakers, k=1):
     """Each utterance identified by its k nearest among all others, as `vote`: leave-one-out.
 
-    Parameters
-    ----------
-    matrix : float array (n, n)
-        Scores of utterances with one another; the diagonal has no say.
-    speakers : array (n,)
-    k : int
-
     Returns
     -------
     array (n,)
-        The speaker that each is taken for.
+        The speaker that each is taken for; the diagonal has no say.
     """
     nearest = np.argsort(-mask_diagonal(matrix), axis=1, kind="stable")
     return vote(nearest[:, :k], speakers)
@@ -79,10 +75,8 @@ def speaker_scores(scores, speakers, k=1):
     Parameters
     ----------
     scores : float array (queries, n)
-        Minus infinity where an utterance is no answer to a query; at least one is for each speaker.
-    speakers : array (n,)
-    k : int
-        Of a speaker with fewer utterances, all count.
+        Minus infinity where an utterance is no answer to a query; at least one is for each speaker. Of a
+        speaker with fewer than k utterances, all count.
 
     Returns
     -------
@@ -97,13 +91,6 @@ def speaker_scores(scores, speakers, k=1):
 def impostor_scores(matrix, speakers, k=1):
     """What strangers score: each utterance with each speaker other than its own, as `speaker_scores`.
 
-    Parameters
-    ----------
-    matrix : float array (n, n)
-        Scores of utterances with one another.
-    speakers : array (n,)
-    k : int
-
     Returns
     -------
     float array (n, speakers - 1)
@@ -115,10 +102,7 @@ def impostor_scores(matrix, speakers, k=1):
 def member_identifications(matrix, speakers, k=1):
     """What members get: whether each utterance's best speaker, itself left out, is its own; and the score.
 
-    Parameters
-    ----------
-    matrix, speakers, k
-        As for `impostor_scores`; each speaker has two utterances or more.
+    Each speaker has two utterances or more.
 
     Returns
     -------
@@ -144,10 +128,8 @@ def open_set_threshold(strangers, known, rate=0.05):
 
     Parameters
     ----------
-    strangers : float array (utterances, speakers)
-        As `impostor_scores`, of training speakers whom the encoder did not learn from.
-    known : int
-        Speakers in the gallery.
+    strangers
+        Of training speakers whom the encoder did not learn from.
     rate : float
         Share of strangers who may be given a name.
 
@@ -172,12 +154,6 @@ def false_identification_rates(strangers, threshold, known):
 
     Of its M scores with one speaker each, m reach the threshold. Of `known` speakers drawn at random out of
     M, at least one is among the m with the chance 1 - C(M - m, known) / C(M, known).
-
-    Parameters
-    ----------
-    strangers : float array (utterances, M)
-    threshold : float
-    known : int
 
     Returns
     -------

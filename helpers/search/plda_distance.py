@@ -1,14 +1,14 @@
 """The PLDA score as a distance, so that a search for nearest points finds the likeliest speakers."""
 
 import numpy as np
-from keras import ops
+from keras.ops import convert_to_numpy
 from scipy.linalg import block_diag
 
 from helpers.verifier import calibration_of
 
 
 class PLDADistance:
-    """A verifier's log likelihood ratio of a voice x that is asked for and a voice z of a collection.
+    """Log likelihood ratio, of a `verifier.Verifier`, of a voice x asked for and a voice z of a collection.
 
     ``score(x, z) = offset(x) + aim(x) . place(z) - |place(z)|^2 / 2``, so the highest score belongs to the
     place nearest to the aim, and whatever finds nearest points finds likeliest voices.
@@ -17,17 +17,11 @@ class PLDADistance:
     eigenvalue: completing the square leaves a negative squared distance. With ``-own = Q diag(e) Q'``, z
     stands at ``sqrt(e) Q' z`` and x aims at ``Q' cross' x / sqrt(e)``. Directions in which speakers do not
     differ, e = 0, have no say and are left out.
-
-    Parameters
-    ----------
-    verifier : verifier.Verifier
     """
 
     def __init__(self, verifier):
         plda, (slope, self.constant) = verifier.plda, calibration_of(verifier)
-        mean, own, cross = (
-            ops.convert_to_numpy(part).astype(float) for part in (plda.mean, plda.own, plda.cross)
-        )
+        mean, own, cross = (convert_to_numpy(x).astype(float) for x in (plda.mean, plda.own, plda.cross))
         aims, places = [], []
         for mine, both in zip(own, cross, strict=True):
             values, axes = np.linalg.eigh(-(mine + mine.T) / 2)

@@ -62,8 +62,8 @@ def time_search(search, embeddings, k=10):
     return rows, 1000 * np.median(alone), 1000 * np.median(together) / len(embeddings)
 
 
-def compare_searches(index, embeddings, breadths, build_seconds, k=10):
-    """Exact and approximate search of one index side by side.
+def compare_searches(index, embeddings, breadths, build_seconds):
+    """Exact and approximate search of the ten nearest in one index side by side.
 
     Parameters
     ----------
@@ -74,7 +74,6 @@ def compare_searches(index, embeddings, breadths, build_seconds, k=10):
         Of `VoiceIndex.search_graph`.
     build_seconds : float
         That the graph took to build.
-    k : int
 
     Returns
     -------
@@ -83,10 +82,10 @@ def compare_searches(index, embeddings, breadths, build_seconds, k=10):
         that the search reads in memory, seconds to `build`.
     """
     size = len(index.graph.as_bytes()) / 1e6
-    true, *times = time_search(index.search, embeddings, k)
+    true, *times = time_search(index.search, embeddings)
     rows = [("exact", 0, 1.0, *times, index.places.nbytes / 1e6, 0.0)]
     for breadth in breadths:
-        found, *times = time_search(partial(index.search_graph, breadth=breadth), embeddings, k)
+        found, *times = time_search(partial(index.search_graph, breadth=breadth), embeddings)
         rows.append(("graph", breadth, recall(found, true), *times, size, build_seconds))
     columns = ["search", "breadth", "recall", "alone", "together", "megabytes", "build"]
     return pd.DataFrame(rows, columns=columns)

@@ -243,8 +243,7 @@ class VoiceIndex:
                 next_id, linked = about["next_id"], about["linked"]
                 if about["format"] != FORMAT:
                     raise InputError(f"its format is {about['format']!r}")
-                text = io.BytesIO(parts["table.csv"])
-                table = pd.read_csv(text, dtype=str, keep_default_na=False)
+                table = pd.read_csv(io.BytesIO(parts["table.csv"]), dtype=str, keep_default_na=False)
                 embeddings, ids = parts["voices"], parts["ids"]
                 if "graph.voyager" in parts:
                     with parts.zip.open("graph.voyager") as file:

@@ -1,4 +1,7 @@
-"""Classical features of speech, frame by frame, and how well each alone separates labels."""
+"""Classical features of speech, frame by frame, and how well each alone separates labels.
+
+Throughout, a waveform is a float array (samples,) at 16,000 Hz.
+"""
 
 import librosa
 import numpy as np
@@ -52,11 +55,6 @@ def frame_features(waveform):
 
     The waveform is taken to a root mean square of 1 first: a gain is neither a voice nor a word.
 
-    Parameters
-    ----------
-    waveform : float array (samples,)
-        At 16,000 Hz.
-
     Returns
     -------
     dict of str to float array (values, frames)
@@ -88,12 +86,7 @@ def frame_features(waveform):
 
 
 def summaries(waveforms):
-    """Each feature of each utterance in a few numbers: mean and standard deviation over its frames.
-
-    Parameters
-    ----------
-    waveforms : sequence of float arrays (samples,)
-        At 16,000 Hz, of any length.
+    """Each feature of each waveform, of any length, in a few numbers: mean and deviation over its frames.
 
     Returns
     -------

@@ -10,7 +10,7 @@ from helpers.models import StatisticsPooling, layer_seed, registered, standardis
 VGG = ((1,), (2,), (4, 4), (8, 8))  # widths of the convolutions in each block, the last one left out
 RESNETS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}  # blocks in each stage
 STRIDES = ((1, 1), (2, 2), (1, 2), (1, 2))  # of the stages, in time and in frequency
-NETWORKS, POOLINGS = ("vgg", *RESNETS), ("attention", "average")
+NETWORKS = ("vgg", *RESNETS)
 
 
 def redundancy(weights):
@@ -71,8 +71,8 @@ class SelfAttentivePooling(layers.Layer):
         pooled = ops.matmul(ops.transpose(weights, (0, 2, 1)), frames)
         return ops.reshape(pooled, (-1, self.heads * frames.shape[-1]))
 
-    def compute_output_shape(self, shape):
-        return (shape[0], self.heads * shape[-1])
+
+POOLINGS = {"attention": SelfAttentivePooling, "average": layers.GlobalAveragePooling1D}
 
 
 def _convolve(x, filters, size=3, strides=1, activation="relu"):
@@ -135,7 +135,7 @@ def frame_network(x, network, width):
     return layers.Reshape((-1, x.shape[2] * x.shape[3]), name="frames")(x)
 
 
-def cnn_encoder(spectrograms, network="resnet18", pooling="attention", width=8, dimensions=64, dropout=0.2):
+def cnn_encoder(spectrograms, network="resnet18", pooling="attention", width=8):
     """A CNN with pooling over time that turns a spectrogram of any length into an embedding.
 
     The bands themselves are pooled beside the CNN's frames, as in `models.gru_encoder`: how a voice sounds on
@@ -147,16 +147,12 @@ def cnn_encoder(spectrograms, network="resnet18", pooling="attention", width=8, 
         Training data: each band is standardised with its mean and variance there.
     network, width
         As for `frame_network`.
-    pooling : {"attention", "average"} or keras.layers.Layer
-    dimensions : int
-        Of the embedding.
-    dropout : float
-        Share of the pooled values dropped while training.
+    pooling : {"attention", "average"}
 
     Returns
     -------
     keras.Model
-        `(batch, frames, bands)` to embeddings `(batch, dimensions)` of length 1. Its layers "frames",
+        `(batch, frames, bands)` to embeddings `(batch, 64)` of length 1. Its layers "frames",
         "pooling" and "projection" (the embedding before its length is taken out) are of use by themselves.
 
     Raises
@@ -164,19 +160,16 @@ def cnn_encoder(spectrograms, network="resnet18", pooling="attention", width=8, 
     InputError
         For a network, pooling or width that does not exist.
     """
-    if pooling == "attention":
-        pooling = SelfAttentivePooling(name="pooling")
-    elif pooling == "average":
-        pooling = layers.GlobalAveragePooling1D(name="pooling")
-    elif isinstance(pooling, str):
+    if pooling not in POOLINGS:
         raise InputError(f"is {pooling!r}", file="pooling", expected=f"one of {', '.join(POOLINGS)}")
     everything = np.concatenate(spectrograms)
     inputs = keras.Input((None, everything.shape[1]), name="spectrogram")
     x = standardisation(everything)(inputs)
     picture = layers.Reshape((-1, everything.shape[1], 1), name="picture")(x)
     around = StatisticsPooling(name="pooling_around")(x)
-    x = layers.Concatenate(name="both")([pooling(frame_network(picture, network, width)), around])
+    pooled = POOLINGS[pooling](name="pooling")(frame_network(picture, network, width))
+    x = layers.Concatenate(name="both")([pooled, around])
     x = layers.BatchNormalization(momentum=0.9, name="even")(x)  # all numbers alike, or all voices are
-    x = layers.Dropout(dropout, seed=layer_seed(), name="hide")(x)
-    x = layers.Dense(dimensions, name="projection")(x)
+    x = layers.Dropout(0.2, seed=layer_seed(), name="hide")(x)
+    x = layers.Dense(64, name="projection")(x)
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name=network)

@@ -195,8 +195,7 @@ def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, afte
         same, different = (np.percentile(values[trials.label == kind], [10, 50, 90]) for kind in (1, 0))
         return {"loss": loss, "same": same.tolist(), "different": different.tolist()}
 
-    before = measure(None)
-    history = {"loss": [], "same": [before["same"]], "different": [before["different"]]}
+    history = {name: [value] for name, value in measure(None).items()} | {"loss": []}
     look = after_epoch and (lambda history: after_epoch(history, encoder))
     if look:
         look(history)

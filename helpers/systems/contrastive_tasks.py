@@ -1,6 +1,7 @@
 """What a contrastive network learns from: same speaker or same word, as features and labels."""
 
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -105,7 +106,8 @@ def _task(train, test, config, speakers_of, feature, seed, word_frames=None):
     labels = np.tile(np.unique(known.labels, return_inverse=True)[1], len(speeds))
     if not word_frames:  # a copy at another speed is another speaker
         labels += np.repeat(np.arange(len(speeds)), len(known.labels)) * (labels.max() + 1)
-    rest = [(compute_views(each.waveforms, feature, word_frames), each.labels) for each in (unknown, test)]
+    views = partial(compute_views, feature=feature, frames=word_frames)
+    rest = [(views(each.waveforms), each.labels) for each in (unknown, test)]
     counts = np.bincount(labels)  # where there are fewer labels or utterances, batches are smaller
     config = replace(
         config,
@@ -114,14 +116,9 @@ def _task(train, test, config, speakers_of, feature, seed, word_frames=None):
         batch_speakers=min(config.batch_speakers, len(counts)),
         batch_utterances=int(min(config.batch_utterances, counts.min())),
     )
-    return Task(
-        "word" if word_frames else "speaker",
-        (compute_views(waveforms, feature, word_frames), labels),
-        *rest,
-        (speakers_of(unknown), speakers_of(test)),
-        config,
-        4 if word_frames else 1,
-    )
+    name, segments = ("word", 4) if word_frames else ("speaker", 1)
+    whose = speakers_of(unknown), speakers_of(test)
+    return Task(name, (views(waveforms), labels), *rest, whose, config, segments)
 
 
 def speaker_ids(recordings):

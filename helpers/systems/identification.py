@@ -191,10 +191,8 @@ def add_head(encoder, head, classes):
     return keras.Model(encoder.input, [encoder.output, logits], name=encoder.name), loss
 
 
-def train_identifier(
-    waveforms, speakers, config, spectrogram=FILTER_BANKS, pooling=None, show_progress=False, after_epoch=None
-):
-    """Train a network to identify.
+def train_identifier(waveforms, speakers, config, show_progress=False, after_epoch=None):
+    """Train a network to identify, from the spectrograms of `FILTER_BANKS`.
 
     Parameters
     ----------
@@ -202,9 +200,6 @@ def train_identifier(
     speakers : int array (utterances,)
         Any numbers; the identifier keeps them as the names of its speakers.
     config : IdentificationConfig
-    spectrogram : features.Spectrogram
-    pooling : keras.layers.Layer, optional
-        Called "pooling"; in place of the config's.
     show_progress : bool
     after_epoch : callable (losses), optional
         Called after each epoch, to draw them for one.
@@ -220,13 +215,13 @@ def train_identifier(
     keras.utils.set_random_seed(config.seed)
     names, numbers = np.unique(speakers, return_inverse=True)
     speeds = (1, *config.speeds)
-    spectrograms = [spectrogram(at_speed(each, speed))[0] for speed in speeds for each in waveforms]
+    spectrograms = [FILTER_BANKS(at_speed(each, speed))[0] for speed in speeds for each in waveforms]
     labels = np.concatenate([numbers + i * len(names) for i in range(len(speeds))])
     originals = spectrograms[: len(numbers)]
     most = 0.8 * np.median([len(each) for each in originals])
-    frames = max(8, int(min(config.window * spectrogram.sample_rate / spectrogram.hop_length, most)))
+    frames = max(8, int(min(config.window * FILTER_BANKS.sample_rate / FILTER_BANKS.hop_length, most)))
 
-    encoder = cnn_encoder(originals, config.network, pooling or config.pooling, config.width)
+    encoder = cnn_encoder(originals, config.network, config.pooling, config.width)
     network, loss = add_head(encoder, config.head, len(names) * len(speeds))
     model = keras.Model(network.input, network.outputs[1])
     steps = config.epochs * math.ceil(len(labels) / config.batch)
@@ -239,18 +234,14 @@ def train_identifier(
         crops = random_crops([spectrograms[i] for i in order], frames, config.widest_mask, rng)
         return [(crops, labels[order])]
 
-    parts = [*waveforms, labels, config, spectrogram]
-    module = None if pooling or after_epoch else __name__  # which may be made or looked at elsewhere
+    parts = [*waveforms, labels, config, FILTER_BANKS]
+    module = None if after_epoch else __name__  # which may be looked at elsewhere
     state = open_checkpoint(model, config.epochs, parts, module, history={"loss": []})
     look = after_epoch and (lambda history: after_epoch(history["loss"]))
     fit_epochs(model, state, draw, config.batch, config.epochs, started, None, look, show_progress)
-    facts = {
-        "plan": asdict(config),
-        "train_seconds": state.seconds,
-        "parameters": count_parameters(network),
-        "speakers_train": len(names),
-    }
-    return Identifier(network, spectrogram, frames, names.tolist(), facts), state.history["loss"]
+    facts = {"plan": asdict(config), "train_seconds": state.seconds}
+    facts |= {"parameters": count_parameters(network), "speakers_train": len(names)}
+    return Identifier(network, FILTER_BANKS, frames, names.tolist(), facts), state.history["loss"]
 
 
 @registered

@@ -19,6 +19,7 @@ from trees import write
 
 from helpers import PROJECT, SAMPLE_RATE
 from helpers.data import corpora, synthesis
+from helpers.data.decoding import FORMATS
 
 CHROME = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = "disable-quic no-first-run disable-sync disable-background-networking disable-component-update"
@@ -188,7 +189,7 @@ def test_hostile_uploads_are_told_in_a_line_each(page, clips, tmp_path):
     assert undecodable == [f"{name} cannot be decoded" for name in ("cut.flac", "film.m4a", "text.wav")]
     assert [line for line in lines if " cannot be decoded (" not in line] == [
         "bomb.flac is 3600 s long, in 1 channel; expected 120 s at most, in one or two",
-        "empty.wav is empty; expected a recording of speech as WAV, FLAC, OGG, MP3 or M4A",
+        f"empty.wav is empty; expected a recording of speech as {FORMATS}",
         "large.wav has 21 MB; expected 20 MB at most",
     ]
     expect(page.locator(".voices-clip")).to_have_count(0)

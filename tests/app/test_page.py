@@ -12,7 +12,7 @@ import soundfile
 
 from helpers import SAMPLE_RATE, InputError, augmentation, quality, verify
 from helpers.app import costs, markup, page, recorder, server, uploads
-from helpers.data import corpora, synthesis
+from helpers.data import corpora, decoding, synthesis
 from helpers.features import Spectrogram
 
 NAME = "<img src=x onerror=alert(1)>.wav"
@@ -93,14 +93,14 @@ def test_what_is_no_recording_is_refused_in_one_line(monkeypatch):
 
 
 def test_a_few_bytes_that_hold_hours_are_not_decoded(monkeypatch):
-    monkeypatch.setattr(uploads, "load_recording", lambda *_: pytest.fail("it was decoded"))
+    monkeypatch.setattr(decoding, "_read", lambda *_: pytest.fail("it was decoded"))
     bomb = sound(np.zeros(4 * 60 * 16_000, np.float32), "FLAC")
     assert len(bomb) < 100_000
     assert (
         refusal(bomb, "b.flac") == "b.flac is 240 s long, in 1 channel; expected 120 s at most, in one or two"
     )
     wide = sound(np.zeros((60 * 96_000, 8), np.int16), "FLAC", 96_000)[:8000]
-    monkeypatch.setattr(uploads, "MOST_SAMPLES", 40_000_000)
+    monkeypatch.setattr(decoding, "MOST_SAMPLES", 40_000_000)
     assert "is 60 s long, in 8 channels" in refusal(wide)
     assert "has 1 samples a second" in refusal(sound(talk(), rate=1))
 
@@ -252,7 +252,8 @@ def test_clips_longer_than_quality_allows_are_the_page_s_limit():
 
 
 def test_a_corpus_that_is_mapped_is_known(tmp_path, monkeypatch):
-    noise = np.random.default_rng(0).uniform(-1, 1, (4, 2000)).astype(np.float32)
+    noise = np.random.default_rng(0).uniform(-0.9, 0.9, (4, 2000)).astype(np.float32)
+    noise -= noise.mean(axis=1, keepdims=True)
     for part in ("trs", "tes"):
         np.save(tmp_path / f"{part}.npy", noise)
         pd.DataFrame({"speaker": ["a", "a", "b", "b"]}).to_csv(tmp_path / f"{part}.csv", index=False)

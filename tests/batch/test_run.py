@@ -19,7 +19,7 @@ from samples import without_zeromq
 from helpers import PROJECT, InputError, files, first_line, notebook
 from helpers.batch import __main__, chapters, execute, run as batch_run
 from helpers.batch.report import results_table
-from helpers.notebook import assigned_names, is_interactive, output_folder, save_figure
+from helpers.notebook import assigned_values, is_interactive, output_folder, save_figure
 
 START = "from helpers.notebook import check_parameters, output_folder\n\ncheck_parameters()"
 TRACE = "print('{0}', file=open('../trace.txt', 'a'))"
@@ -418,6 +418,7 @@ def test_check_parameters_looks_at_the_cells_that_ran(monkeypatch):
         class history_manager:
             input_hist_parsed = ("", "%matplotlib inline", "seed = 1  # a seed\nout: str = ''")
 
+    Shell.user_ns = {"seed": 2, "out": "here", "x": 1}
     monkeypatch.setattr(notebook, "get_ipython", lambda: Shell)
     notebook.check_parameters()
     Shell.history_manager.input_hist_parsed += ("# Parameters\nseed = 2\nout = 'here'", "x = 1", "seed = 3")
@@ -432,9 +433,11 @@ def test_an_error_is_told_in_one_line():
     assert first_line("AssertionError", "") == "AssertionError"
 
 
-def test_assigned_names():
-    assert assigned_names("a = 1  # one\nb: int = 2\na = 3\nfor c in d: e = 1\nf.g = 1") == ["a", "b"]
-    assert assigned_names("%matplotlib inline") == []
+def test_assigned_values():
+    source = "a = 1  # one\nb: int = -2\na = h = 'three'\nfor c in d: e = 1\nf.g = 1\ni = len(a)\nj: int"
+    found = assigned_values(source)
+    assert list(found.items()) == [("a", "three"), ("b", -2), ("h", "three"), ("i", None), ("j", None)]
+    assert assigned_values("%matplotlib inline") == {}
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ from scipy.io import wavfile
 from trees import shortened, sphere, tone, write
 
 from helpers import InputError
-from helpers.data import audio
+from helpers.data import audio, decoding
 from helpers.data.audio import EXPECTED, decode, excerpt
+from helpers.data.decoding import FORMATS
 
 WAVE = tone(3)
+WAVE -= WAVE.mean()
 SAMPLES = np.round(WAVE * 32767).astype(np.int16)
 
 
@@ -19,8 +21,14 @@ def refusal(path):
         decode(path)
     message = str(refused.value)
     assert "\n" not in message
-    assert message.endswith(f"; expected {EXPECTED}")
+    assert message.endswith(f"; expected {EXPECTED}" + f", as {FORMATS}" * ("cannot be decoded" in message))
     return message
+
+
+def scaled(samples):
+    """What is decoded from 16-bit samples: float32 without their mean."""
+    waveform = samples / np.float32(32768)
+    return waveform - waveform.mean(dtype=float).astype(np.float32)
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "m4a", "webm", "sph", "aiff"])
@@ -43,7 +51,8 @@ def test_channels_are_averaged(tmp_path):
 def test_no_more_than_is_asked_for_is_decoded(tmp_path):
     for suffix in ("wav", "m4a", "raw"):
         assert len(decode(write(tmp_path / f"one.{suffix}", WAVE), 0.5)) == 8000
-    np.testing.assert_allclose(decode(tmp_path / "one.wav", 0.5), WAVE[:8000], atol=1e-4)
+    half = WAVE[:8000] - WAVE[:8000].mean()
+    np.testing.assert_allclose(decode(tmp_path / "one.wav", 0.5), half, atol=1e-4)
 
 
 @pytest.mark.parametrize("coding", ["01", "10"])
@@ -51,21 +60,21 @@ def test_sphere_in_both_byte_orders_under_the_name_of_a_wav(tmp_path, coding):
     path = tmp_path / "SA1.WAV"
     content = SAMPLES.astype("<i2" if coding == "01" else ">i2").tobytes()
     path.write_bytes(sphere(content, len(SAMPLES), "pcm", coding))
-    np.testing.assert_array_equal(decode(path), SAMPLES / np.float32(32768))
+    np.testing.assert_array_equal(decode(path), scaled(SAMPLES))
 
 
 def test_sphere_with_shorten_in_it(tmp_path, monkeypatch):
     samples, path = SAMPLES[:10240], tmp_path / "SA1.WAV"
     path.write_bytes(sphere(shortened(samples), len(samples), "pcm,embedded-shorten-v2.00", "01"))
-    np.testing.assert_array_equal(decode(path), samples / np.float32(32768))
-    monkeypatch.setattr(audio, "av", None)
-    assert "shorten needs PyAV: pip install av" in refusal(path)
+    np.testing.assert_array_equal(decode(path), scaled(samples))
+    monkeypatch.setattr(decoding, "av", None)
+    assert "it needs PyAV: pip install av" in refusal(path)
 
 
 def test_m4a_without_its_decoder(tmp_path, monkeypatch):
     path = write(tmp_path / "00001.m4a", WAVE)
-    monkeypatch.setattr(audio, "av", None)
-    assert "M4A, AAC or WebM needs PyAV: pip install av" in refusal(path)
+    monkeypatch.setattr(decoding, "av", None)
+    assert "it needs PyAV: pip install av" in refusal(path)
     path = tmp_path / "damaged.wav"
     path.write_bytes(b"words " * 500)
     assert "PyAV" not in refusal(path)
@@ -73,7 +82,7 @@ def test_m4a_without_its_decoder(tmp_path, monkeypatch):
 
 def test_no_file_makes_libav_open_another(tmp_path, monkeypatch):
     path = tmp_path / "list.m4a"
-    monkeypatch.setattr(audio.av, "open", lambda *_, **__: pytest.fail("libav was asked"))
+    monkeypatch.setattr(decoding.av, "open", lambda *_, **__: pytest.fail("libav was asked"))
     for words in (
         b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/hostname\n",
         b"ffconcat version 1.0",
@@ -95,7 +104,7 @@ def test_the_byte_order_of_headerless_files_is_heard(tmp_path, order, level):
     samples = np.round(WAVE * level * 32767).astype(np.int16)
     path = tmp_path / "an251-fash-b.raw"
     path.write_bytes(samples.astype(order).tobytes())
-    np.testing.assert_array_equal(decode(path), samples / np.float32(32768))
+    np.testing.assert_array_equal(decode(path), scaled(samples))
     path.write_bytes(samples.astype(order).tobytes()[:-1])
     assert "an odd number of bytes" in refusal(path)
 

@@ -145,8 +145,9 @@ def test_words_of_a_table(folder):
     train, test = load_words_of(folder, part=["train", "train", "test"])
     assert train.labels.tolist() == ["yes", "no"]
     assert test.labels.tolist() == ["yes"]
-    rows = pd.DataFrame([(path, speaker, word) for path, speaker, word in ROWS] * 4)
+    rows = pd.DataFrame([(f"{i}{path[-4:]}", *more) for i, (path, *more) in enumerate(ROWS * 4)])
     rows[1] = [f"{name}{i // 3}" for i, name in enumerate(rows[1])]
+    write_tones(folder, rows[0])
     rows.columns = ["path", "speaker", "word"]
     rows.to_csv(folder / "utterances.csv", index=False)
     train, test = load_words(folder, test_speakers=3)

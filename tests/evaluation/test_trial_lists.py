@@ -75,6 +75,49 @@ def test_recordings_are_found_where_they_are(corpus):
         find_recordings(NAMES, corpus)
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["\ufeff" + LIST, LIST.replace("\n", "\r\n"), LIST.replace("/", "\\"), LIST.replace(" ", "\t")],
+    ids=["byte order mark", "line ends of Windows", "backslashes", "tabs"],
+)
+def test_lists_in_the_forms_of_other_programs(tmp_path, corpus, content):
+    (tmp_path / "mine.txt").write_bytes(content.encode())
+    trials = read_trials(tmp_path / "mine.txt")
+    assert trials["label"].tolist() == [1, 0, 0, 1]
+    names = sorted({*trials["first"], *trials["second"]})
+    for place in (corpus, corpus / "test" / "wav"):
+        found = [
+            path.relative_to(corpus / "test" / "wav")
+            for path in map(find_recordings(names, place).get, names)
+        ]
+        assert [path.with_suffix(".wav").as_posix() for path in found] == NAMES
+
+
+def test_a_list_in_utf16_is_refused_in_one_line(tmp_path):
+    (tmp_path / "list.txt").write_bytes(LIST.encode("utf-16"))
+    with pytest.raises(
+        InputError, match=r"^list\.txt cannot be read \(no text in UTF-8: .*; expected lines of 0"
+    ):
+        read_trials(tmp_path / "list.txt")
+
+
+def test_a_name_that_may_mean_several_recordings(tmp_path):
+    for speaker in ("anna", "ben"):
+        write(tmp_path / "voices" / speaker / "a" / "b" / "1.flac", tone())
+    with pytest.raises(
+        InputError,
+        match=r"^1 of 1 recordings are more than once in voices: a/b/1\.wav; expected paths that tell",
+    ):
+        find_recordings(["a/b/1.wav"], tmp_path / "voices")
+    assert len(find_recordings(["anna/a/b/1.flac", "ben/a/b/1.flac"], tmp_path / "voices")) == 2
+
+
+def test_a_recording_of_no_use_is_named_by_its_path_in_the_list(tmp_path, corpus):
+    (corpus / "test" / "wav" / "id10300" / "d" / "00003.flac").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"^id10300/d/00003\.wav cannot be decoded"):
+        score_trials(read_trials(tmp_path / "veri_test.txt"), corpus, Spectra())
+
+
 def test_each_trial_is_scored_and_each_recording_embedded_once(tmp_path, corpus, monkeypatch):
     monkeypatch.setattr("helpers.evaluation.trial_lists.BATCH", 3)
     monkeypatch.setattr("helpers.evaluation.trial_lists.TRIALS", 3)

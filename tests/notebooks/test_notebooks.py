@@ -8,8 +8,9 @@ import statistics
 import nbformat
 import pytest
 
+import helpers
 from helpers import PROJECT
-from helpers.notebook import assigned_names
+from helpers.notebook import assigned_values
 
 PATHS = sorted(PROJECT.glob("notebooks/**/*.ipynb"))
 PATHS = [path for path in PATHS if ".ipynb_checkpoints" not in path.parts]
@@ -114,16 +115,22 @@ def check_parameters_cell(path, notebook):
     (parameters,) = tagged
     position = code.index(parameters)
     assert position <= 1
-    assert not any(assigned_names(cell.source) for cell in code[:position]), (
+    assert not any(assigned_values(cell.source) for cell in code[:position]), (
         "check_parameters takes them for parameters"
     )
-    names = assigned_names(parameters.source)
+    defaults = assigned_values(parameters.source)
     for line in parameters.source.splitlines():
         assert re.fullmatch(r"\w+(: *\w+)? = [^=#]+  # \w[^=]*", line), (
             f"one parameter and its effect: {line}"
         )
-    assert len(names) == len(parameters.source.splitlines())
-    assert "check_parameters()" in code[position + 1].source.splitlines()
+    assert len(defaults) == len(parameters.source.splitlines())
+    calls = [node for node in ast.walk(ast.parse(code[position + 1].source)) if isinstance(node, ast.Call)]
+    (call,) = [node for node in calls if ast.unparse(node.func) == "check_parameters"]
+    conditions = [ast.literal_eval(argument) for argument in call.args]
+    helpers.check_values(defaults, defaults, conditions)
+    checked = {name for each in conditions for name in compile(each, "", "eval").co_names}
+    numbers = {name for name, value in defaults.items() if not isinstance(value, str)}
+    assert numbers <= checked <= set(defaults), "a number has a range"
 
 
 def check_cells(path, notebook):
@@ -227,7 +234,7 @@ def model():
             "data = ''  # a folder\nout = ''  # another\nseed = 1  # of everything",
             metadata={"tags": ["parameters"]},
         ),
-        new("from helpers.notebook import check_parameters\n\ncheck_parameters()"),
+        new("from helpers.notebook import check_parameters\n\ncheck_parameters('seed >= 0')"),
         text("## A section"),
         *(new(f"print({n})", outputs=[nbformat.v4.new_output("stream", text=f"{n}\n")]) for n in range(8)),
         text(CLOSING),
@@ -246,7 +253,7 @@ def verdict(model, folder, name="42_model.ipynb"):
     for check in CHECKS:
         try:
             check(path, read(path))
-        except (AssertionError, SyntaxError, nbformat.ValidationError):
+        except (AssertionError, SyntaxError, ValueError, nbformat.ValidationError):
             refused.add(check.__name__[6:])
     return refused
 
@@ -292,6 +299,9 @@ BREAKAGES = {
     "parameter without comment": ("parameters_cell", set_source(1, "data = ''  # a\nout = ''")),
     "two '=' in a line": ("parameters_cell", set_source(1, "data = ''  # a\nout = ''  # a=b")),
     "not checked": ("parameters_cell", set_source(2, "import helpers")),
+    "a number without a range": ("parameters_cell", set_source(2, "check_parameters()")),
+    "a default out of range": ("parameters_cell", set_source(2, "check_parameters('seed >= 2')")),
+    "a range of nothing": ("parameters_cell", set_source(2, "check_parameters('seed >= 0', 'x > 0')")),
     "assigned before": ("parameters_cell", insert("fs = 1")),
     "semicolon": ("cells", set_source(5, "print(1);")),
     "empty": ("cells", set_source(5, "")),

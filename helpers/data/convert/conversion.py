@@ -26,17 +26,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from helpers import SAMPLE_RATE, InputError, describe_value
 from helpers.data.convert.layouts import list_corpus
+from helpers.data.convert.listing import drop_copies, escaped
 from helpers.data.convert.sampling import ConversionSettings, CorpusConversion
 from helpers.data.convert.workers import Journal, worker_pool
 from helpers.data.stored_features import features_name
+from helpers.data.tables import read_table
 from helpers.features import Spectrogram
 from helpers.files import atomic_folder, digest, file_digest, hold_folder, is_made
 
-VERSION = 2  # raise it with any change of what is written: earlier conversions are made anew
+VERSION = 3  # raise it with any change of what is written: earlier conversions are made anew
 LARGEST_PICKLE = 2**30  # bytes
 
 
@@ -68,7 +69,7 @@ def convert(folder, out, settings=None, layout="", name="", workers=0):
         When the corpus cannot be listed or has too few speakers with enough usable recordings, `out` holds
         something else or cannot be written, or another conversion is writing it.
     """
-    settings, out = settings or ConversionSettings(), Path(out).resolve()
+    settings, out = settings or ConversionSettings(), Path(os.path.expanduser(out)).resolve()
     listing = list_corpus(folder, layout, settings.microphone)
     facts = {"name": name or listing.name, "synthesised": False, "layout": listing.layout}
     facts |= {"settings": asdict(settings), "version": VERSION}
@@ -87,9 +88,9 @@ def convert(folder, out, settings=None, layout="", name="", workers=0):
                 for path in work.glob("*.npy"):
                     path.unlink()
             with worker_pool(workers or _processors()) as pool:
-                drawn = CorpusConversion(listing, settings, work, journal, pool)
+                drawn = CorpusConversion(drop_copies(listing), settings, work, journal, pool)
                 numbers = {"tes": drawn.part("tes"), "trs": drawn.part("trs")}
-            names = _write(work, listing, settings, numbers, drawn.left_out(numbers), facts)
+            names = _write(work, drawn.files, settings, numbers, drawn.left_out(numbers), facts)
             with atomic_folder(out, sum((work / each).stat().st_size for each in names) >> 20) as new:
                 for each in names:
                     (work / each).rename(new / each)
@@ -106,14 +107,14 @@ def convert(folder, out, settings=None, layout="", name="", workers=0):
     return out
 
 
-def _write(work, listing, settings, numbers, left_out, facts):
+def _write(work, files, settings, numbers, left_out, facts):
     """Everything beside the arrays, in the work folder; returns the names of the files of the result."""
     names = ["left_out.csv"]
     left_out.to_csv(work / "left_out.csv", index=False)
     for part, pairs in numbers.items():
         seconds = [round(start / SAMPLE_RATE, 3) for _, start in pairs]
-        rows = listing.table.loc[[number for number, _ in pairs]].assign(second=seconds)
-        rows.to_csv(work / f"{part}.csv", index=False)
+        rows = files.loc[[number for number, _ in pairs]].assign(second=seconds)
+        rows.drop(columns="of").to_csv(work / f"{part}.csv", index=False)
         array, name = work / f"{part}.npy", f"{part}.npy"
         if array.stat().st_size <= LARGEST_PICKLE and not settings.npy:
             name = f"{part}.pkl"
@@ -140,10 +141,12 @@ def summary(out):
     """A line on each part of a conversion, and one on what was left out."""
     facts, lines = json.loads((Path(out) / "corpus.json").read_text()), []
     for part in ("trs", "tes"):
-        table = pd.read_csv(Path(out) / f"{part}.csv", keep_default_na=False, dtype=str)
+        table = read_table(Path(out) / f"{part}.csv", "a table of a conversion")
         genders = table.drop_duplicates("speaker")["gender"].value_counts()
         known = ", ".join(f"{count} {gender or 'of unknown gender'}" for gender, count in genders.items())
-        lines.append(f"{part}: {len(table)} utterances of {table['speaker'].nunique()} speakers ({known})")
-    left_out = pd.read_csv(Path(out) / "left_out.csv", keep_default_na=False)
+        names = table["speaker"].drop_duplicates()
+        some = describe_value(", ".join(names[:3])) + ", …" * (len(names) > 3)
+        lines.append(f"{part}: {len(table)} utterances of {len(names)} speakers ({known}): {some}")
+    left_out = read_table(Path(out) / "left_out.csv", "a table of a conversion")
     lines.append(f"left out: {len(left_out)} recordings, each with its reason in left_out.csv")
-    return "\n".join([f"{facts['name']} ({facts['layout']}) is in {out}", *lines])
+    return "\n".join([f"{facts['name']} ({facts['layout']}) is in {escaped(out)}", *lines])

@@ -161,10 +161,8 @@ def _receive(url, part, have, size):
         if total == size:
             # disable=None: the bar is for a person, not for a file.
             shown = {"desc": part.stem, "unit": "B", "unit_scale": True, "leave": False, "disable": None}
-            with (
-                part.open("ab" if resumed else "wb") as file,
-                tqdm(total=size, initial=file.tell(), **shown) as bar,
-            ):
+            mode = "ab" if resumed else "wb"
+            with part.open(mode) as file, tqdm(total=size, initial=file.tell(), **shown) as bar:
                 # As it is sent: requests' own iterator would unpack what a server calls gzip-encoded.
                 for chunk in response.raw.stream(CHUNK, decode_content=False):
                     file.write(chunk)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from helpers import InputError, describe_value, first_line
-from helpers.data.audio import SUFFIXES
+from helpers import InputError, describe_value
+from helpers.data.convert.listing import UNREAD, Walk, common_voice_tables, escaped, read_listed, walk
+from helpers.data.tables import read_table, read_text
 from helpers.files import digest
 
 
@@ -28,9 +29,13 @@ class Layout(NamedTuple):
     shared: str = ""
 
 
+# Names of folders that are no speakers: a corpus's parts, and what it keeps its recordings in.
+PART = "(?:train|training|val|valid|validation|dev|development|test|testing|eval|evaluation)"
+ABOVE = "(?:wavs?|flac|mp3|data|audio|clips)"
 # The first that fits at least half of the recordings is taken; a table has to lie in the folder itself.
 LAYOUTS = (
     Layout("table", "utterances.csv with the columns path and speaker"),
+    Layout("common-voice", "validated.tsv beside clips/common_voice_de_17.mp3"),
     Layout(
         "vctk-0.92",
         "wav48_silence_trimmed/p225/p225_001_mic1.flac",
@@ -59,6 +64,24 @@ LAYOUTS = (
         "speakers.txt",
     ),
     Layout(
+        "libritts",
+        "train-clean-100/84/121123/84_121123_000007_000001.wav",
+        r"(?:(?P<part>(?:dev|test|train)-[^/]+)/)?(?P<speaker>\d+)/(?P<session>\d+)/"
+        r"(?P=speaker)_(?P=session)_(?P<recording>\d+_\d+)\.\w+",
+        r"speakers\.(?:tsv|txt)",
+    ),
+    Layout(
+        "aishell",
+        "wav/train/S0002/BAC009S0002W0122.wav",
+        r"(?:(?P<part>train|dev|test)/)?(?P<speaker>S\d{4})/BAC009(?P=speaker)W(?P<recording>\d{4})\.\w+",
+        r"speaker\.info",
+    ),
+    Layout(
+        "cn-celeb",
+        "data/id00010/singing-01-002.flac",
+        r"data/(?P<speaker>id\d{5})/(?P<session>[a-z_]+-\d+)-(?P<recording>\d+)\.\w+",
+    ),
+    Layout(
         "timit",
         "TRAIN/DR1/FCJF0/SA1.WAV",
         r"(?P<part>train|test)/(?P<dialect>dr\d)/(?P<speaker>[fm][a-z]{2,3}\d)/(?P<recording>s[aix]\d+)\.wav(?:\.\w+)?",
@@ -71,16 +94,20 @@ LAYOUTS = (
     ),
     Layout(
         "folders",
-        "anna/one.wav, a folder per speaker",
-        r"(?P<speaker>[^/]+)/(?:(?P<session>.+)/)?(?P<recording>[^/]+)\.\w+",
+        "anna/one.wav or train/anna/one.wav, a folder per speaker",
+        rf"(?:{ABOVE}/)*(?:(?P<part>{PART})/(?:{ABOVE}/)*)?(?!(?:{PART}|{ABOVE})/)"
+        r"(?P<speaker>[^/_][^/]*)/(?:(?P<session>.+)/)?(?P<recording>[^/]+)\.\w+",
     ),
 )
 BY_NAME = {layout.name: layout for layout in LAYOUTS}
+TABLES = ("table", "common-voice")
 COLUMNS = ["path", "speaker", "session", "gender", "part", "shared"]
-GENDERS = dict.fromkeys(("f", "female", "woman"), "female") | dict.fromkeys(("m", "male", "man"), "male")
-PATHS, SPEAKERS = ("path", "file", "filename"), ("speaker", "label", "speaker_id", "client_id")
+GENDERS = dict.fromkeys(("f", "female", "woman", "female_feminine"), "female")
+GENDERS |= dict.fromkeys(("m", "male", "man", "male_masculine"), "male")
 PUBLISHED = {"1": "train", "2": "validation", "3": "test"}  # VoxCeleb's identification split
-ABOUT = re.compile(r"speaker-info\.txt|vox[12]_meta\.csv|speakers\.txt|speakers\.csv|iden_split\.txt", re.I)
+ABOUT = re.compile(
+    r"speaker-info\.txt|vox[12]_meta\.csv|speakers\.(?:txt|csv|tsv)|speaker\.info|iden_split\.txt", re.I
+)
 
 
 class Listing(NamedTuple):
@@ -88,16 +115,25 @@ class Listing(NamedTuple):
 
     `folder` is what the paths are relative to; `table` has a row per recording with the columns `path`,
     `speaker`, `session`, `gender` (female, male or empty), `part` (the corpus's own) and `shared` (whether
-    everybody says it), and more where the corpus tells more; `left_out` (columns `path` and `reason`) has the
-    files that are not used; `digest` changes with any file.
+    everybody says it), and more where the corpus tells more; `seconds`, numbered on, has the other files of
+    these recordings, for those that turn out to be of no use: `of` is the recording's row. `left_out`
+    (columns `path` and `reason`) has the files that are not used; `digest` changes with any file. `files`
+    are sizes and times by path, and `names` the paths that are written in another way than on the disk.
     """
 
     name: str
     layout: str
     folder: Path
     table: pd.DataFrame
+    seconds: pd.DataFrame
     left_out: pd.DataFrame
     digest: str
+    files: dict
+    names: dict
+
+    def place(self, path):
+        """Where a file lies."""
+        return self.folder / self.names.get(path, path)
 
 
 def list_corpus(folder, layout="", microphone="mic1"):
@@ -106,7 +142,7 @@ def list_corpus(folder, layout="", microphone="mic1"):
     Parameters
     ----------
     folder : path
-        The corpus's folder, or a table (CSV or TSV) with a row per recording.
+        The corpus's folder, or a table (CSV or TSV) with a row per recording; ``~`` is the home folder.
     layout : str, optional
         A name of `LAYOUTS`; recognised by default.
     microphone : str
@@ -122,82 +158,74 @@ def list_corpus(folder, layout="", microphone="mic1"):
     InputError
         When nothing is there, the layout is not known, or its table or microphone is missing.
     """
-    folder = Path(folder)
+    folder = Path(os.path.expanduser(folder))
     expected = "; ".join(f"{each.name} ({each.example})" for each in LAYOUTS)
     if layout not in ("", *BY_NAME):
         raise InputError(f"there is no layout {describe_value(layout)}", expected=expected)
-    csv = folder / "utterances.csv" if folder.is_dir() else folder
-    if csv.is_file() and layout in ("", "table"):
-        found, base, failed = BY_NAME["table"], csv.parent, []
-        listed = _read_table(csv)
-        files = {path: _state(base / path) for path in listed["path"]}
-        about = [path for path in (base / "speakers.csv",) if path.is_file()]
+    if not (folder.is_dir() or (folder.is_file() and layout in ("", "table"))):
+        found = "is no folder" if folder.is_file() else "does not exist"
+        raise InputError(found, file=describe_value(folder), expected=expected)
+    base, kind, tables = folder.parent, "table", [folder]
+    walked = Walk({}, [path for path in (base / "speakers.csv",) if path.is_file()], [], [], {})
+    if folder.is_dir():
+        base, walked = folder, walk(folder, ABOUT)
+        tables = [path for path in (folder / "utterances.csv",) if path.is_file() and layout in ("", "table")]
+        if not tables and layout in ("", "common-voice"):
+            kind = "common-voice"
+            tables = [csv for each in walked.voices for csv in common_voice_tables(each)]
+    name = escaped((folder if folder.is_dir() else folder.with_suffix("")).resolve().name)
+    failed, files = walked.failed, walked.files
+    if tables:
+        found, (listed, files) = BY_NAME[kind], read_listed(tables, base)
+        said = ", ".join(dict.fromkeys(escaped(csv.name) for csv in tables))
+        failed += [(path, f"not in {said}") for path in walked.files.keys() - files.keys()]
     else:
-        if not folder.is_dir():
-            raise InputError("does not exist", file=describe_value(folder), expected=expected)
-        base, (files, about, failed) = folder, _walk(folder)
-        name = folder.resolve().name
         found = BY_NAME[layout] if layout else _recognise(name, list(files))
         listed = _matched(found, name, list(files), failed) if found and found.pattern else ()
         if not len(listed):
-            wanted = f"in the layout {layout}" if layout else "in a layout that is known"
-            held = f"holds {len(files)} recordings, none {wanted}"
-            raise InputError(held, file=describe_value(folder), expected=expected)
-    listed = _about_speakers(listed, found, about)
-    listed = _one_of_each(listed, found, microphone, failed)
+            raise InputError(_held(files, failed, layout), file=describe_value(folder), expected=expected)
+    listed = _about_speakers(listed, found, walked.about)
+    listed, seconds = _one_of_each(listed, found, microphone, failed)
     others = [name for name in listed if name not in (*COLUMNS, "recording") and listed[name].any()]
-    listed = listed[COLUMNS + others].reset_index(drop=True)
-    name = (folder if folder.is_dir() else folder.with_suffix("")).resolve().name
-    left_out = pd.DataFrame(failed, columns=["path", "reason"])
-    states = [f"{path} {state}\n".encode() for path, state in files.items()]
+    listed, seconds = listed[COLUMNS + others], seconds[[*COLUMNS, *others, "of"]]
+    left_out = pd.DataFrame(sorted(failed), columns=["path", "reason"], dtype=str)
+    states = [f"{path} {state}\n".encode() for path, state in [*files.items(), *sorted(failed)]]
     rows = pd.util.hash_pandas_object(listed, index=False).to_numpy()
-    return Listing(name, found.name, base, listed, left_out, digest([*states, rows.tobytes()])[:16])
+    digested = digest([*states, rows.tobytes()])[:16]
+    return Listing(name, found.name, base, listed, seconds, left_out, digested, files, walked.names)
 
 
-def _walk(folder):
-    """Recordings below a folder with size and time, by path; files about speakers; what could not be read."""
-    files, about, failed, seen = {}, [], [], set()
-
-    def note(error):
-        path = Path(error.filename).relative_to(folder).as_posix()
-        failed.append((path, f"cannot be read ({error.strerror})"))
-
-    for place, folders, names in os.walk(folder, onerror=note, followlinks=True):
-        if (real := os.path.realpath(place)) in seen:  # a link back into the tree
-            folders.clear()
-            continue
-        seen.add(real)
-        # Names with a dot are of the system's, as macOS's ._ files are.
-        folders[:] = sorted((name for name in folders if not name.startswith(".")), reverse=True)
-        within = Path(place).relative_to(folder)
-        for name in names:
-            if os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith("."):
-                files[(within / name).as_posix()] = _state(os.path.join(place, name))
-            elif ABOUT.fullmatch(name):
-                about.append(Path(place, name))
-    beside = [path for path in folder.resolve().parent.glob("*") if ABOUT.fullmatch(path.name)]
-    return dict(sorted(files.items())), sorted(about) + beside, failed
+def _held(files, failed, layout):
+    """What a folder holds in which no recording is found."""
+    wanted = f"in the layout {layout}" if layout else "in a layout that is known"
+    held = f"holds {len(files)} recordings, none {wanted}"
+    endings = [why.partition(" ")[0] for _, why in failed if why.endswith(UNREAD)]
+    if endings:
+        held += f", and {len(endings)} in formats that are not read ({', '.join(sorted(set(endings)))})"
+    above = {path.partition("/")[0] for path in files if re.match(f"({PART}|{ABOVE})/", path, re.I)}
+    if above and layout in ("", "folders"):
+        held += f"; not taken for speakers: {', '.join(sorted(above))}"
+    return held
 
 
-def _state(path):
-    try:
-        state = os.stat(path)
-    except OSError:
-        return (-1, 0)
-    return (state.st_size, state.st_mtime_ns)
-
-
-def _searched(layout):
+def _searched(layout, paths):
     """The layout's pattern, for a path that begins with the name of the corpus's folder."""
-    anchor = "^[^/]*/" if layout.name == "folders" else "(?:^|/)"
-    return re.compile(anchor + layout.pattern + "$", re.IGNORECASE)
+    if layout.name != "folders":
+        return re.compile(rf"(?:^|/){layout.pattern}$", re.IGNORECASE)
+    # Beside another part, names such as train-b are parts too; alone they may be speakers.
+    part = re.compile(rf"(?:{ABOVE}/)*({PART})(?:[-_ ][^/]*)?/", re.IGNORECASE)
+    found = map(part.match, {path.rpartition("/")[0] for path in paths})
+    several = len({each[1].lower() for each in found if each}) > 1
+    pattern = layout.pattern.replace(PART, f"{PART}(?:[-_ ][^/]*)?") if several else layout.pattern
+    return re.compile(f"^[^/]*/{pattern}$", re.IGNORECASE)
 
 
 def _recognise(name, paths):
     some = paths[:: len(paths) // 500 + 1]
     for layout in LAYOUTS:
         if layout.pattern and some:
-            fitting = sum(bool(_searched(layout).search(f"{name}/{path}")) for path in some)
+            pattern = _searched(layout, paths)
+            fitting = sum(bool(pattern.search(f"{name}/{path}")) for path in some)
             if 2 * fitting >= len(some):
                 return layout
     return None
@@ -205,49 +233,36 @@ def _recognise(name, paths):
 
 def _matched(layout, name, paths, failed):
     """What the layout's pattern finds in paths, a row each; paths that it does not fit go to `failed`."""
-    paths = pd.Series(paths, dtype=str)
-    found = (f"{name}/" + paths).str.extract(_searched(layout)).assign(path=paths)
+    pattern, paths = _searched(layout, paths), pd.Series(paths, dtype=str)
+    found = (f"{name}/" + paths).str.extract(pattern).assign(path=paths)
     fits = found["speaker"].notna()
-    reason = f"not in the layout {layout.name}, {layout.example}"
-    failed += [(path, reason) for path in paths[~fits]]
+    for path in paths[~fits]:
+        hidden = layout.name == "folders" and re.search("(?:^|/)_[^/]*/", path)
+        reason = "in a folder with an underscore first, which is no speaker"
+        failed.append((path, reason if hidden else f"not in the layout {layout.name}, {layout.example}"))
     return found[fits].fillna("")
-
-
-def _read_table(csv):
-    expected = "a table with the columns path and speaker, a row per recording"
-    try:
-        table = pd.read_csv(csv, sep="\t" if csv.suffix == ".tsv" else ",", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0][:98]
-        raise InputError(f"cannot be read ({reason})", file=csv.name, expected=expected) from error
-    named = {}
-    for column, names in (("path", PATHS), ("speaker", SPEAKERS)):
-        known = [name for name in names if name in table]
-        if not known or (table[known[0]] == "").any() or table.empty:
-            found = "has no rows" if known and table.empty else f"has no or not every {column}"
-            raise InputError(found, file=csv.name, expected=expected)
-        named[known[0]] = column
-    return table.rename(columns=named).assign(recording=lambda table: table["path"])
 
 
 def _about_speakers(listed, layout, about):
     """Genders, parts and sessions in one form, with what the corpus's own lists say of speakers and files."""
     listed = listed.assign(**{name: "" for name in ("session", "gender", "part") if name not in listed})
-    listed["part"] = listed["part"].str.lower()
-    known = {}
+    listed["part"], known = listed["part"].str.lower(), {}
+    listed["speaker"] = listed["speaker"].str.strip().str.normalize("NFC")  # macOS writes ü as two letters
     for path in about:
         if re.fullmatch(layout.genders, path.name, re.I):
             known |= _speaker_lines(path)
-        if layout.name in ("table", "folders") and path.name == "speakers.csv":
+        if layout.name in ("table", "common-voice", "folders") and path.name == "speakers.csv":
             listed = _joined(listed, path)
         if layout.name == "voxceleb" and path.name.lower() == "iden_split.txt":
-            lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = [line.split() for line in read_text(path, "lines of 1, 2 or 3 and a path").splitlines()]
             parts = {recording_key(line[1]): PUBLISHED.get(line[0], "") for line in lines if len(line) == 2}
             listed["identification"] = [parts.get(recording_key(name), "") for name in listed["path"]]
     if layout.name in ("timit", "an4"):
         listed["gender"] = listed["speaker"].str[0]
     if layout.name == "an4":
         listed["part"] = listed["part"].replace("", "train")
+    if layout.name == "cn-celeb":  # the evaluation's speakers
+        listed["part"] = np.where(listed["speaker"].between("id00800", "id00999"), "test", "")
     if layout.name == "timit":
         listed["speaker"] = listed["speaker"].str.upper()
     if known:
@@ -262,24 +277,25 @@ def _about_speakers(listed, layout, about):
 
 def _speaker_lines(path):
     """Gender and part by speaker, of a list with a line a speaker: the name first, F or M in a field."""
-    known = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    known, content = {}, path.read_bytes()
+    encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    for line in content.decode(encoding, "replace").splitlines():
         fields = re.split(r"[\s,|]+", line.strip().lower())
         gender = next((field for field in fields[1:] if field in ("f", "m")), "")
         part = next((field for field in fields[1:] if field in ("dev", "test")), "")
         if gender:
-            known[fields[0]] = known[f"p{fields[0]}"] = (gender, part)  # VCTK 0.80 leaves the p out
+            for letter in ("", "p", "s"):  # VCTK 0.80 leaves the p out, AISHELL the S
+                known[f"{letter}{fields[0]}"] = (gender, part)
     return known
 
 
 def _joined(listed, path):
     """The columns of speakers.csv that the corpus's own table lacks."""
-    try:
-        speakers = pd.read_csv(path, dtype=str, keep_default_na=False).set_index("speaker")
-    except (OSError, ValueError, KeyError) as error:
-        reason = first_line(type(error).__name__, error)[:100]
-        expected = "a table with the column speaker, a row per speaker, and perhaps gender"
-        raise InputError(f"cannot be read ({reason})", file=path.name, expected=expected) from error
+    expected = "a table with the column speaker, a row per speaker, and perhaps gender"
+    speakers = read_table(path, expected)
+    if "speaker" not in speakers:
+        raise InputError("cannot be read (it has no column speaker)", file=path.name, expected=expected)
+    speakers = speakers.set_index(speakers.pop("speaker").str.normalize("NFC"))
     speakers = speakers[~speakers.index.duplicated()]
     new = {name for name in speakers if name not in listed or not listed[name].any()}
     return listed.assign(**{name: listed["speaker"].map(speakers[name]).fillna("") for name in sorted(new)})
@@ -287,12 +303,12 @@ def _joined(listed, path):
 
 def recording_key(path):
     """A recording of VoxCeleb, whatever folder it lies in and whatever it is encoded as: id/video/number."""
-    return "/".join(str(path).rsplit(".", 1)[0].split("/")[-3:])
+    return "/".join(str(path).replace("\\", "/").rsplit(".", 1)[0].split("/")[-3:])
 
 
 def _one_of_each(listed, layout, microphone, failed):
-    """One file of each recording; the others go to `failed`."""
-    if "microphone" in listed:
+    """A file of each recording, and its second files, numbered on; those not to be used go to `failed`."""
+    if "(?P<microphone>" in layout.pattern:
         others = listed["microphone"].str.lower() != microphone.lower()
         if others.all():
             there = ", ".join(sorted(set(listed["microphone"])))
@@ -301,7 +317,13 @@ def _one_of_each(listed, layout, microphone, failed):
         reasons = "recorded by " + listed["microphone"][others] + f", where {microphone} is used"
         failed += zip(listed["path"][others], reasons, strict=True)
         listed = listed[~others]
-    key = ["recording"] if layout.name == "table" else ["speaker", "session", "recording"]
-    again = listed.duplicated(key)
-    failed += [(path, "another file of a recording that is used") for path in listed["path"][again]]
-    return listed[~again]
+    # Parts of a corpus of folders may number their recordings alike.
+    key = ["speaker", "recording"] + ([] if layout.name in TABLES else ["session"])
+    numbers = listed.groupby(key + (["part"] if layout.name == "folders" else []), sort=False).ngroup()
+    again = numbers.duplicated()
+    seconds = listed.assign(of=numbers)[again]
+    listed = listed[~again].reset_index(drop=True)
+    if layout.name in TABLES:  # a file that is listed twice has no second
+        failed += [(path, "listed more than once") for path in seconds["path"]]
+        seconds = seconds[:0]
+    return listed, seconds.set_index(pd.RangeIndex(len(listed), len(listed) + len(seconds)))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from helpers import InputError
+from helpers import InputError, describe_value
 from helpers.augmentation import at_speed
 from helpers.batches import TrainingConfig
 from helpers.data.convert.workers import GrowingArray, Task
@@ -191,10 +191,12 @@ class CorpusConversion:
         self.listing, self.settings, self.work = listing, settings, work
         self.journal, self.pool = journal, pool
         self.groups = listing.table.groupby("speaker")
+        self.files = pd.concat([listing.table, listing.seconds])
+        self.seconds = listing.seconds.groupby("of").groups
         self.speakers = pd.DataFrame(
             {
                 "gender": self.groups["gender"].max(),
-                "tests": listing.table["part"].str.startswith("test").groupby(listing.table["speaker"]).all(),
+                "tests": listing.table["part"].str.match("test|eval").groupby(listing.table["speaker"]).all(),
                 "recordings": self.groups.size(),
             }
         )
@@ -256,9 +258,10 @@ class CorpusConversion:
             yield task.speaker, outcome
 
     def _task(self, part, speaker):
-        settings, paths = self.settings, self.listing.table["path"]
+        settings, paths = self.settings, self.files["path"]
         order = order_recordings(self.groups.get_group(speaker), settings.seed)
-        files = [(number, str(self.listing.folder / paths[number])) for number in order]
+        numbers = [(number, *self.seconds.get(number, ())) for number in order]
+        files = [[(n, str(self.listing.place(paths[n])), paths[n]) for n in each] for each in numbers]
         wanted = 0 if settings.everything else settings.utterances
         spool = str(self.work / f"{part}-{self.speakers.index.get_loc(speaker)}")
         return Task(speaker, files, wanted, settings.samples(part), settings.speeds(part), spool)
@@ -266,17 +269,21 @@ class CorpusConversion:
     def _too_few(self):
         settings, done = self.settings, self.journal.done.values()
         good = sum(len(each.rows) >= settings.fewest for each in done)
-        reasons = [why for each in done for _, why in each.left_out]
+        unusable = [pair for each in done for pair in each.left_out]
+        reasons = [why.removeprefix(f"{self.files['path'][number]} ") for number, why in unusable]
         often = f", most often unusable: {mode(reasons)}" if reasons else ""
         found = f"has {len(self.speakers)} speakers, {good} of them with {settings.fewest} usable recordings"
         wanted = settings.test_speakers + (2 if settings.everything else settings.train_speakers)
         expected = f"{wanted} for both files, or fewer to be asked for: python -m helpers.convert ... "
         expected += "--train-speakers N --test-speakers N --utterances N"
-        return InputError(f"{found} or more{often}", file=self.listing.name, expected=expected)
+        some = self.speakers.index[:3].tolist()
+        taken = describe_value(", ".join(some)) + ", …" * (len(self.speakers) > len(some))
+        found = f"{found} or more{often}; taken for speakers: {taken}"
+        return InputError(found, file=describe_value(self.listing.name), expected=expected)
 
     def left_out(self, numbers):
         """Every recording that is not among `numbers`, with the reason: columns `path` and `reason`."""
-        table, fewest = self.listing.table, self.settings.fewest
+        files, fewest = self.files, self.settings.fewest
         few = self.speakers["recordings"][self.speakers["recordings"] < fewest]
         why = few.map(lambda count: f"its speaker has {count} recordings; expected {fewest}").to_dict()
         unusable = {}
@@ -286,8 +293,12 @@ class CorpusConversion:
             if count < fewest:
                 why[speaker] = f"its speaker has {count} usable recordings; expected {fewest}"
             unusable |= dict(outcome.left_out)
-        reasons = table["speaker"].map(why).fillna("its speaker was not drawn")
+        reasons = files["speaker"].map(why).fillna("its speaker was not drawn")
+        seconds = self.listing.seconds["of"]
+        reasons[seconds.index] = "another file of the recording " + files["path"][seconds].to_numpy(
+            dtype=object
+        )
         reasons[list(unusable)] = list(unusable.values())
         taken = [number for pairs in numbers.values() for number, _ in pairs]
-        rest = pd.DataFrame({"path": table["path"], "reason": reasons}).drop(index=taken)
+        rest = pd.DataFrame({"path": files["path"], "reason": reasons}).drop(index=taken)
         return pd.concat([rest, self.listing.left_out])

@@ -30,12 +30,13 @@ LONGEST = 60  # seconds of a recording that are looked at
 
 
 class Task(NamedTuple):
-    """What a worker needs: `files` are pairs of a number and a path, of which `wanted` good ones are used (0:
-    all); `samples` the length of a row; `speeds` those that features are stored at, if any; `spool` the
-    beginning of the names of the files that rows go to."""
+    """What a worker needs: `recordings` are lists of files, each a number, a path and what an error calls it,
+    of which the first good one is used; of so many recordings as are `wanted` (0: all); `samples` the length
+    of a row; `speeds` those that features are stored at, if any; `spool` the beginning of the names of the
+    files that rows go to."""
 
     speaker: str
-    files: list
+    recordings: list
     wanted: int
     samples: int
     speeds: tuple
@@ -65,24 +66,31 @@ def convert_speaker(task):
     with ExitStack() as opened:
         names = [f"{task.spool}.{number}" for number in range(1 + len(task.speeds))]
         waves, *features = (opened.enter_context(open(name, "wb")) for name in names)
-        for number, path in task.files:
+        for files in task.recordings:
             if _stopped.is_set() or (task.wanted and len(rows) == task.wanted):
                 break
-            try:
-                waveform = decode(path, LONGEST)
-                if len(waveform) < SHORTEST:
-                    raise InputError(f"too short: {len(waveform)} samples", expected=f"{SHORTEST} or more")
-                _refuse_faults(waveform)
-                row, start = excerpt(waveform, task.samples)
-                _refuse_faults(row)
-            except InputError as error:
-                left_out.append((number, f"{error.file} {error.found}".strip()))
-                continue
-            waves.write(row.tobytes())
-            for speed, file in zip(task.speeds, features, strict=True):
-                file.write(spectrogram(at_speed(row[None], speed)).tobytes())
-            rows.append((number, start))
+            for number, path, name in files:
+                try:
+                    row, start = _usable_excerpt(path, name, task.samples)
+                except InputError as error:
+                    left_out.append((number, f"{error.file} {error.found}".strip()))
+                    continue
+                waves.write(row.tobytes())
+                for speed, file in zip(task.speeds, features, strict=True):
+                    file.write(spectrogram(at_speed(row[None], speed)).tobytes())
+                rows.append((number, start))
+                break
     return Outcome(rows, left_out)
+
+
+def _usable_excerpt(path, name, samples):
+    waveform = decode(path, LONGEST, name)
+    if len(waveform) < SHORTEST:
+        raise InputError(f"too short: {len(waveform)} samples", expected=f"{SHORTEST} or more")
+    _refuse_faults(waveform)
+    row, start = excerpt(waveform, samples)
+    _refuse_faults(row)
+    return row, start
 
 
 def _refuse_faults(waveform):

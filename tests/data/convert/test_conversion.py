@@ -68,7 +68,8 @@ def test_every_layout_becomes_the_course_format(tmp_path, capsys, layout):
         assert found.waveforms.dtype == np.float32
         assert found.speakers.tolist() == [0, 0, 1, 1]
         assert 0.3 < np.abs(found.waveforms).max() < 0.7
-        assert sorted(table.drop_duplicates("speaker")["gender"]) == ["female", "male"]
+        genders = ["", ""] if layout == "cn-celeb" else ["female", "male"]
+        assert sorted(table.drop_duplicates("speaker")["gender"]) == genders
     assert set(train["speaker"]).isdisjoint(test["speaker"])
     if layout in ("timit", "an4"):
         assert set(test["part"]) == {"test"}
@@ -84,7 +85,7 @@ def test_every_layout_becomes_the_course_format(tmp_path, capsys, layout):
 def test_what_is_of_no_use_is_replaced_and_named(tmp_path, voices):
     folder = tmp_path / "worse"
     for path in voices.glob("*/*.wav"):
-        write(folder / path.relative_to(voices), tone(len(path.name)) if "r0" in path.name else tone(7))
+        write(folder / path.relative_to(voices), tone(200 + len(list(folder.rglob("*.wav")))))
     (folder / "s0" / "r0.wav").write_bytes(b"RIFF")
     write(folder / "s0" / "r1.wav", 0 * tone())
     write(folder / "s1" / "r0.wav", tone(seconds=0.5))
@@ -98,12 +99,12 @@ def test_what_is_of_no_use_is_replaced_and_named(tmp_path, voices):
     assert [len(each.waveforms) for each in load_course(tmp_path / "out")] == [len(train), len(test)]
     reasons = dict(left_out[["path", "reason"]].to_numpy())
     for path, said in {
-        "s0/r0.wav": "r0.wav cannot be decoded (",
+        "s0/r0.wav": "s0/r0.wav cannot be decoded (",
         "s0/r1.wav": "silent",
         "s1/r0.wav": "too short: 0.5",
         "s1/r1.wav": "clipped throughout",
         "s2/r0.wav": "too short: 500 samples",
-        "s3/r0.wav": "r0.wav cannot be decoded (",
+        "s3/r0.wav": "s3/r0.wav cannot be decoded (",
         "s3/r3.wav": "its speaker has 1 usable recordings; expected 2",
         "s4/r0.wav": "its speaker has 1 recordings; expected 2",
     }.items():
@@ -273,6 +274,7 @@ def test_arrays_are_mapped(tmp_path, voices):
 
 def test_damaged_arrays_are_refused(tmp_path):
     rows = np.random.default_rng(0).uniform(-0.5, 0.5, (2500, 1100)).astype(np.float32)
+    rows -= rows.mean(axis=1, keepdims=True)
     path = tmp_path / "trs.npy"
     np.save(path, rows)
     assert len(load_utterances(path, 10).waveforms) == 2500

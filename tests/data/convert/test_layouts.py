@@ -28,15 +28,24 @@ def test_every_layout_is_recognised(tree, layout):
     table = found.table
     assert list(table)[:6] == ["path", "speaker", "session", "gender", "part", "shared"]
     assert len(table) == 12
+    assert found.seconds.empty
     assert all((found.folder / path).is_file() for path in table["path"])
     assert table.groupby("speaker").size().tolist() == [3] * 4
     genders = table.groupby("speaker")["gender"].unique()
     assert all(len(each) == 1 for each in genders)
     expected = ["female", "male"] * 2 if layout not in ("timit", "an4") else ["female"] * 2 + ["male"] * 2
-    assert [each[0] for each in genders] == expected
-    assert table["session"].nunique() == (2 if layout in ("voxceleb", "librispeech") else 1)
-    parts = {"voxceleb": {"dev"}, "librispeech": {"dev-clean"}, "timit": {"train", "test"}}
-    assert set(table["part"]) == parts.get(layout, {"train", "test"} if layout == "an4" else {""})
+    assert [each[0] for each in genders] == ([""] * 4 if layout == "cn-celeb" else expected)
+    sessions = ("voxceleb", "librispeech", "libritts", "cn-celeb")
+    assert table["session"].nunique() == (2 if layout in sessions else 1)
+    parts = {
+        "voxceleb": {"dev"},
+        "librispeech": {"dev-clean"},
+        "libritts": {"train-clean-100"},
+        "aishell": {"train"},
+        "timit": {"train", "test"},
+        "an4": {"train", "test"},
+    }
+    assert set(table["part"]) == parts.get(layout, {""})
     assert table["shared"].sum() == (8 if "vctk" in layout else 4 if layout == "timit" else 0)
     assert {layout.name for layout in LAYOUTS} == set(PATHS)
 
@@ -93,13 +102,11 @@ def test_two_files_of_a_recording_are_one(tree):
     (folder / "._hidden.wav").touch()
     found = list_corpus(folder)
     assert len(found.table) == 12
-    reasons = dict(found.left_out.to_numpy())
-    assert len(reasons) == 2
-    assert (
-        reasons[str(first.with_suffix(".wav").relative_to(folder))]
-        == "another file of a recording that is used"
-    )
-    assert reasons["readme.wav"].startswith("not in the layout voxceleb")
+    second = found.seconds.iloc[0]
+    assert second["path"] == str(first.with_suffix(".wav").relative_to(folder))
+    assert found.table["path"][second["of"]] == str(first.relative_to(folder))
+    assert (found.left_out["path"].tolist(), len(found.seconds)) == (["readme.wav"], 1)
+    assert found.left_out["reason"][0].startswith("not in the layout voxceleb")
 
 
 def test_identification_split_and_meta(tree):
@@ -155,6 +162,7 @@ def test_what_is_not_a_corpus(tmp_path, tree):
     assert "there is no layout tree" in refusal(tmp_path, "tree")
     folder = tree("librispeech")
     assert "none in the layout timit" in refusal(folder, "timit")
+    assert refusal(folder / "SPEAKERS.TXT", "timit").startswith(f"{folder / 'SPEAKERS.TXT'} is no folder")
     assert list_corpus(folder, "folders").table["speaker"].unique().tolist() == ["dev-clean"]
 
 
