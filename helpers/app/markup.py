@@ -98,6 +98,5 @@ def limits_html(verifier):
     corpus, count = verifier.facts.get("corpus", "unknown"), verifier.facts.get("speakers_train", "unknown")
     known = {synthesis.NAME: OF_VOICES, verify.NAME: OF_PEOPLE}
     trained = known.get(corpus, OF_OTHERS).format(count=count, corpus=escape(str(corpus)))
-    return LIMITS.format(
-        trained=trained, most=uploads.MOST, megabytes=uploads.LARGEST // 2**20, seconds=quality.LONGEST
-    )
+    most, megabytes = uploads.MOST, uploads.LARGEST // 2**20
+    return LIMITS.format(trained=trained, most=most, megabytes=megabytes, seconds=quality.LONGEST)

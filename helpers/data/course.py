@@ -83,9 +83,7 @@ def load_speech(folder="", utterances_per_speaker=10, test_speakers=40, seed=0):
         apart = hold_out_speakers(found.labels, test_speakers, seed) if test_speakers else found.labels == ""
         return tuple(_numbered(found.select(mask)) for mask in (~apart, apart))
     course = corpora.load_course(course_folder(folder), utterances_per_speaker)
-    return tuple(
-        _numbered(Recordings(each.name, list(each.waveforms), each.speakers, each.table)) for each in course
-    )
+    return tuple(_numbered(Recordings(c.name, list(c.waveforms), c.speakers, c.table)) for c in course)
 
 
 def _numbered(recordings):

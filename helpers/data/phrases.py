@@ -51,9 +51,8 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more
     with atomic_folder(folder, 60 + more // 2) as new:
         if folder.exists() and any(folder.iterdir()) and not (folder / "phrases.json").exists():
             raise InputError("is not empty", file=folder, expected="a new or empty folder for the recordings")
-        for index, voice in enumerate(
-            synthesis.draw_voices(train_speakers + test_speakers + more, synthesis.SEED)
-        ):
+        count = train_speakers + test_speakers + more
+        for index, voice in enumerate(synthesis.draw_voices(count, synthesis.SEED)):
             rng = np.random.default_rng([synthesis.SEED, 3, index])
             (new / voice.speaker).mkdir(parents=True)
             for text, take in product(texts, range(takes)):

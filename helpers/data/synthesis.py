@@ -48,17 +48,10 @@ SNR = (15, 35)  # dB
 NOISE_SLOPE = -3.0  # dB per octave
 LEVEL = (-30, -18)  # dB re full scale, root mean square
 
-# Espeak-ng's variants that sound like a person and have no echo, which would be a room that a speaker owns.
-VARIANTS = {
-    "female": "Andrea Annie anika aunty belinda f1 grandma linda shelby steph steph2 steph3",
-    "male": """Alex Denis Diogo Gene Gene2 Henrique Hugo Jacky Mario Michael Mike Tweaky antonio boris ed
-        gustave iven iven2 iven4 john kaukovalta m1 m3 m4 m5 m6 m7 m8 marcelo max michel miguel norbert paul
-        pedro rob robert sandro travis victor""",
-}
-ACCENTS = ("en-us", "en-us-nyc", "en", "en-gb-x-rp", "en-gb-scotland", "en-gb-x-gbclan", "en-029")
-
-# A small grammar of plain English: a sentence fills one of the patterns with words.
-GRAMMAR = json.loads(Path(__file__).with_name("grammar.json").read_text(encoding="utf-8"))
+# A small grammar of plain English, of which a sentence fills one pattern with words; and espeak-ng's variants
+# that sound like a person and have no echo, which would be a room that a speaker owns.
+SPEECH = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+PATTERNS, WORDS, VARIANTS, ACCENTS = (SPEECH[key] for key in ("patterns", "words", "variants", "accents"))
 
 
 class Voice(NamedTuple):
@@ -83,7 +76,7 @@ def draw_voices(count, seed):
     voices = []
     for index in range(count):
         gender = ("female", "male")[index % 2]
-        variants = VARIANTS[gender].split()
+        variants = VARIANTS[gender]
         lap, place = divmod(index // 2, len(variants))
         order = np.random.default_rng([seed, 0, index % 2, lap]).permutation(len(variants))
         rng = np.random.default_rng([seed, 1, index])
@@ -105,8 +98,8 @@ def draw_voices(count, seed):
 def sentence(rng):
     """One sentence of the grammar, without punctuation, so that it is said in one breath."""
     said = []
-    for part in GRAMMAR["patterns"][rng.integers(len(GRAMMAR["patterns"]))].split():
-        choices = GRAMMAR["words"].get(part, [part])
+    for part in PATTERNS[rng.integers(len(PATTERNS))].split():
+        choices = WORDS.get(part, [part])
         said.append(choices[rng.integers(len(choices))])
     return " ".join(said)
 

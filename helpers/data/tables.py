@@ -33,9 +33,8 @@ def read_text(path, expected, name=""):
         reason = f"no text in UTF-8: byte {error.start} is 0x{error.object[error.start]:02x}"
     except OSError as error:
         reason = error.strerror or first_line(type(error).__name__, error)[:100]
-    raise InputError(
-        f"cannot be read ({reason})", file=name or describe_value(Path(path).name), expected=expected
-    )
+    name = name or describe_value(Path(path).name)
+    raise InputError(f"cannot be read ({reason})", file=name, expected=expected)
 
 
 def read_table(path, expected, name=""):

@@ -87,9 +87,8 @@ def find_recordings(names, folder):
     ):
         if wrong:
             named = ", ".join(map(describe_value, wrong[:5])) + ", …" * (len(wrong) > 5)
-            found = (
-                f"{len(wrong)} of {len(names)} recordings are {what} {describe_value(folder.name)}: {named}"
-            )
+            corpus = describe_value(folder.name)
+            found = f"{len(wrong)} of {len(names)} recordings are {what} {corpus}: {named}"
             raise InputError(found, expected=expected)
     return places | {name: paths[0] for name, paths in meant.items()}
 

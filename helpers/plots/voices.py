@@ -120,8 +120,8 @@ def map_page(points, table, colours, title):
     for (x, y), row in zip(places.round(1).tolist(), table.to_dict("records"), strict=True):
         text = ", ".join(f"{name} {value}" for name, value in row.items() if str(value) not in ("", "nan"))
         rows.append({"x": x, "y": y, "s": str(row["speaker"]), "t": text})
-    parts = (Path(__file__).with_suffix(suffix).read_text(encoding="utf-8") for suffix in (".css", ".js"))
-    page = PAGE.format(*parts).replace("TITLE", escape(title)).replace("SIZE", str(SIZE))
+    page = Path(__file__).with_suffix(".html").read_text(encoding="utf-8")
+    page = page.replace("TITLE", escape(title)).replace("SIZE", str(SIZE))
     for name, value in (("COLOURS", colours), ("VOICES", rows)):
         page = page.replace(name, json.dumps(value).replace("<", "\\u003c"))
     return page
@@ -134,18 +134,6 @@ def save_page(page, out, name):
     with atomic_write(path) as part:
         part.write_text(content, encoding="utf-8")
     return path
-
-
-PAGE = """<div class="voice-map">
-<style>
-{}</style>
-<p><b>TITLE</b> <label>coloured by <select></select></label></p>
-<svg viewBox="0 0 SIZE SIZE" role="img" aria-label="TITLE"></svg>
-<output>Point at a voice.</output>
-<script>
-{}</script>
-</div>
-"""
 
 
 def plot_accuracy_by_neighbours(counts, systems, title=""):

@@ -69,9 +69,8 @@ def train_on_people(people, voices, config, checkpoint_file=None, show_progress=
 def train_and_save(options):
     """Convert a corpus of people, train on it, and save the model."""
     samples, out = round(SECONDS * SAMPLE_RATE), Path(options.out)
-    settings = sampling.ConversionSettings(
-        test_speakers=options.test_speakers, train_samples=samples, test_samples=samples, everything=True
-    )
+    lengths, tested = {"train_samples": samples, "test_samples": samples}, options.test_speakers
+    settings = sampling.ConversionSettings(test_speakers=tested, everything=True, **lengths)
     config = replace(CONFIG, seed=options.seed, epochs=options.epochs)
     people = corpora.load_course(conversion.convert(options.data, out / "corpus", settings))[0]
     voices = lengthen(corpora.load_course(synthesis.embedded_corpus())[0], samples)

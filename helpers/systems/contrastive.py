@@ -203,10 +203,8 @@ def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, afte
     parts = [*task.learn[0], *task.held_out[0], task.learn[1], unseen, config, margin]
     module = None if loss or after_epoch else __name__  # which may be made or looked at elsewhere
     state = open_checkpoint(model, config.epochs, parts, module, history=history)
-    size, epochs = batches.size, config.epochs
-    fit_epochs(
-        model, state, lambda n: [batches.epoch(n)], size, epochs, started, measure, look, show_progress
-    )
+    size, total = batches.size, config.epochs
+    fit_epochs(model, state, lambda n: [batches.epoch(n)], size, total, started, measure, look, show_progress)
     return encoder, state.history
 
 

@@ -197,7 +197,7 @@ def test_words_are_those_of_the_stretch():
 
 
 def test_every_variant_and_accent_speaks():
-    for variant in " ".join(synthesis.VARIANTS.values()).split():
+    for variant in (*synthesis.VARIANTS["female"], *synthesis.VARIANTS["male"]):
         wave, onsets = espeak.speak("hello there", variant, "en-us")
         assert 0.02 < np.abs(wave).max() < 0.999, variant
         assert [at for at, _ in onsets] == [0, 6]

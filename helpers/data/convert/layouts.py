@@ -105,9 +105,7 @@ COLUMNS = ["path", "speaker", "session", "gender", "part", "shared"]
 GENDERS = dict.fromkeys(("f", "female", "woman", "female_feminine"), "female")
 GENDERS |= dict.fromkeys(("m", "male", "man", "male_masculine"), "male")
 PUBLISHED = {"1": "train", "2": "validation", "3": "test"}  # VoxCeleb's identification split
-ABOUT = re.compile(
-    r"speaker-info\.txt|vox[12]_meta\.csv|speakers\.(?:txt|csv|tsv)|speaker\.info|iden_split\.txt", re.I
-)
+ABOUT = re.compile(r"(?i)speaker(?:-info\.txt|\.info|s\.(?:txt|csv|tsv))|vox[12]_meta\.csv|iden_split\.txt")
 
 
 class Listing(NamedTuple):

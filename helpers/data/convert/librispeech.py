@@ -41,12 +41,7 @@ CONVERTED = 60_000_000  # bytes of the course's files
 # to learn from. The parts are meant for speech recognition; no speaker is in two of them.
 WANTED = re.compile(r"LibriSpeech/(?:[a-z-]+/(?=\d))?(?P<kept>[A-Z]+\.TXT|\d+/\d+/[\d-]+\.flac)")
 
-ABOUT = """\
-LibriSpeech, parts dev-clean and test-clean: 80 speakers reading from books, from OpenSLR (SLR12).
-Licence: Creative Commons Attribution 4.0 (CC BY 4.0). If you publish what comes of it, name the source:
-V. Panayotov, G. Chen, D. Povey and S. Khudanpur, "Librispeech: an ASR corpus based on public domain audio
-books", IEEE International Conference on Acoustics, Speech and Signal Processing (ICASSP), 2015, 5206-5210.
-"""
+ABOUT = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
 
 
 def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOTES):

@@ -295,9 +295,7 @@ class CorpusConversion:
             unusable |= dict(outcome.left_out)
         reasons = files["speaker"].map(why).fillna("its speaker was not drawn")
         seconds = self.listing.seconds["of"]
-        reasons[seconds.index] = "another file of the recording " + files["path"][seconds].to_numpy(
-            dtype=object
-        )
+        reasons[seconds.index] = "another file of the recording " + files["path"][seconds].to_numpy(object)
         reasons[list(unusable)] = list(unusable.values())
         taken = [number for pairs in numbers.values() for number, _ in pairs]
         rest = pd.DataFrame({"path": files["path"], "reason": reasons}).drop(index=taken)
