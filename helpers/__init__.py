@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from math import inf
@@ -110,10 +110,12 @@ def user_folder():
         return folder
     user = getattr(os, "getuid", int)()
     folder = Path(tempfile.gettempdir(), f"siamese-voices-{user}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    ours = found.st_uid == user and not found.st_mode & 0o022
-    return folder if ours else Path(tempfile.mkdtemp(prefix="siamese-voices-"))
+    with suppress(OSError):  # something else is there
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid == user and not found.st_mode & 0o022:
+            return folder
+    return Path(tempfile.mkdtemp(prefix="siamese-voices-"))
 
 
 @cache

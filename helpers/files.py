@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from helpers import PROJECT, InputError, describe_value
 
-ASSETS = (".js", ".css", ".html", ".json", ".txt")  # that a module of the same room reads
+ASSETS = (".js", ".css", ".html", ".json")  # that a module of the same room reads
 ROWS = 4096  # of an array that are read at a time
 
 

@@ -1,6 +1,7 @@
 """The page's answers as HTML; names of files and speakers are escaped."""
 
 import base64
+import json
 from html import escape
 from pathlib import Path
 
@@ -80,23 +81,16 @@ def costs_html(table, measured, known, threshold):
     )
 
 
-LIMITS = Path(__file__).with_name("limits.html").read_text(encoding="utf-8").strip()
-# The figures are those of `helpers.research.robustness`: equal error rates, one recording against one.
-ERRED = """With 39 other people it erred in {} of 100 comparisons of two clips, in {} with half a second of
-speech, in {} across devices, in {} with noise, and in {} over a telephone, which is why calls are refused"""
-OF_VOICES = f"""<b>It learnt from {{count}} synthesised voices.</b> {ERRED.format(9, 16, 20, 27, 40)}; and its
-probabilities are those of synthesised voices."""
-OF_PEOPLE = f"""<b>It learnt from 85 people</b> who speak Mandarin and read English, and from 50 synthesised
-voices. {ERRED.format(6, 13, 10, 21, 37)}. They too read English, in a quiet room; with others, expect
-more."""
-OF_OTHERS = """<b>It learnt from {count} people</b> ({corpus}). How it errs with others, on other microphones
-or in noise was not measured."""
+# Texts by name, as lists of lines. The figures in them are those of `helpers.research.robustness`: equal
+# error rates, one recording against one.
+LIMITS = json.loads(Path(__file__).with_name("limits.json").read_text(encoding="utf-8"))
 
 
 def limits_html(verifier):
     """What such a model may not be used for, and what makes it wrong, as HTML."""
     corpus, count = verifier.facts.get("corpus", "unknown"), verifier.facts.get("speakers_train", "unknown")
-    known = {synthesis.NAME: OF_VOICES, verify.NAME: OF_PEOPLE}
-    trained = known.get(corpus, OF_OTHERS).format(count=count, corpus=escape(str(corpus)))
+    kind = {synthesis.NAME: "voices", verify.NAME: "people"}.get(corpus, "others")
+    trained, page = ("\n".join(LIMITS[name]) for name in (kind, "page"))
+    trained = trained.format(count=count, corpus=escape(str(corpus)))
     most, megabytes = uploads.MOST, uploads.LARGEST // 2**20
-    return LIMITS.format(trained=trained, most=most, megabytes=megabytes, seconds=quality.LONGEST)
+    return page.format(trained=trained, most=most, megabytes=megabytes, seconds=quality.LONGEST)

@@ -115,7 +115,7 @@ def load_course(folder, utterances_per_speaker=10):
 
 
 def _refuse_shared(course):
-    """InputError where a row of one corpus is a row of the other, over the length of the shorter rows."""
+    """InputError where a row of one corpus begins as a row of the other, as long as the shorter ones are."""
     shorter = min(each.waveforms.shape[1] for each in course)
     middle = (shorter - SHORTEST) // 2
     chosen = [range(len(each.waveforms)) for each in course]
@@ -156,7 +156,8 @@ def _scaled(samples):
     _refuse_rows(~np.isfinite(samples).all(axis=1), "not finite (NaN or infinite)")
     peaks = np.maximum(samples.max(axis=1), -samples.min(axis=1).astype(float))
     peak, row = float(peaks.max()), int(peaks.argmax())
-    whole = samples.dtype.kind == "i" or peak > SOFTEST or (peak > 2 and not (samples % 1).any())
+    loud = np.median(peaks) > 2  # not a row or two alone
+    whole = samples.dtype.kind == "i" or (loud and (peak > SOFTEST or not (samples % 1).any()))
     if peak > (32768 if whole else 2):
         raise InputError(f"has samples up to {peak:.6g} in row {row} (counted from 0)")
     waveforms = samples / np.float64(32768 if whole else 1)
@@ -294,12 +295,17 @@ def load_recordings(folder, label="speaker"):
     if lacking or table.empty:
         found = f"has no or not every {lacking[0]}" if lacking else "has no rows"
         raise InputError(found, file=shown, expected=expected)
-    waveforms, known = [], {}
-    for name in table["path"]:
-        waveforms.append(load_recording(path.parent / find_file(path.parent, name), name))
-        content = hashlib.blake2b(waveforms[-1].tobytes()).digest()
-        if content in known:
-            found = f"has one recording twice: {describe_value(known[content])} and {describe_value(name)}"
-            raise InputError(found, file=shown, expected=expected)
-        known[content] = name
+    names = table["path"].tolist()
+    waveforms = [load_recording(path.parent / find_file(path.parent, name), name) for name in names]
+    refuse_copies(names, waveforms, shown, expected)
     return Recordings(path.parent.name, waveforms, table[label].to_numpy(), table)
+
+
+def refuse_copies(names, waveforms, shown, expected):
+    """InputError where two waveforms are the same, sample by sample, with the names of the first two."""
+    known = {}
+    for number, waveform in enumerate(waveforms):
+        other = known.setdefault(hashlib.blake2b(waveform.tobytes()).digest(), number)
+        if other != number:
+            twice = " and ".join(describe_value(names[each]) for each in (other, number))
+            raise InputError(f"has one recording twice: {twice}", file=shown, expected=expected)

@@ -9,7 +9,7 @@ import pandas as pd
 from helpers import PROJECT, InputError, writable_folder
 from helpers.batches import hold_out_speakers
 from helpers.data import corpora, phrases
-from helpers.data.audio import load_recording
+from helpers.data.audio import list_recordings, load_recording
 from helpers.data.convert import conversion
 from helpers.data.convert.listing import escaped
 from helpers.data.corpora import SAMPLES, Recordings, load_recordings
@@ -118,7 +118,10 @@ def load_words(folder="", test_speakers=20, seed=0):
         if not ((folder / "train").is_dir() and (folder / "test").is_dir()):
             expected = "utterances.csv, or the two folders train and test"
             raise InputError("has no spoken words", file=folder.name, expected=expected)
-        return tuple(_load_flat(folder / part) for part in ("train", "test"))
+        parts = train, test = tuple(_load_flat(folder / part) for part in ("train", "test"))
+        names = [*("train/" + train.table["path"]), *("test/" + test.table["path"])]
+        corpora.refuse_copies(names, train.waveforms + test.waveforms, folder.name, "each recording once")
+        return parts
     found = load_recordings(folder, "word")
     found = found._replace(labels=np.array([word.lower() for word in found.labels]))
     if "part" in found.table:
@@ -131,10 +134,8 @@ def load_words(folder="", test_speakers=20, seed=0):
 
 
 def _load_flat(folder):
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    names = [path.name for path in list_recordings(folder)]
     expected = "recordings named by word and number, such as anna007.wav"
-    if not names:
-        raise InputError("is empty", file=f"{folder.name} of {folder.parent.name}", expected=expected)
     table = pd.DataFrame({"path": names})
     table["word"] = table["path"].str.extract(r"^(.*?[^\W\d])[\W_]*\d+\.\w+$", expand=False).str.lower()
     if table["word"].isna().any():

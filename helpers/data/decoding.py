@@ -30,7 +30,7 @@ CONTAINER = re.compile(
     re.DOTALL,
 )
 # A recorder that was cut off leaves a length of 0 before its samples, not before another chunk or the end.
-CUT_OFF = re.compile(rb"RIFF.{4}WAVE.{,4000}?data\0{4}(?!\w{3}[\w ]).", re.DOTALL)
+CUT_OFF = re.compile(rb"RIFF.{4}WAVE.{,60000}?data\0{4}(?!\w{3}[\w ]).", re.DOTALL)
 
 
 class _Handle:
@@ -78,7 +78,7 @@ def read_channels(file, seconds=None, longest=None):
             _check_header(rate, sound.channels, sound.frames if known else None, longest)
             channels = _read(sound, sound.frames if seconds is None else int(seconds * rate))
     file.seek(0)
-    head = file.read(4096)
+    head = file.read(2**16)
     if not refused and (len(channels) or not CUT_OFF.match(head)):
         return channels, rate
     container = CONTAINER.match(head)

@@ -17,16 +17,9 @@ RATE = 22_050  # samples a second, in Hz
 class Event(ctypes.Structure):
     """`espeak_EVENT` of espeak-ng's speak_lib.h."""
 
-    _fields_ = (
-        ("type", ctypes.c_int),
-        ("identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("milliseconds", ctypes.c_int),
-        ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p),
-        ("id", ctypes.c_char * 8),
-    )
+    _fields_ = (("type", ctypes.c_int), ("identifier", ctypes.c_uint))
+    _fields_ += tuple((name, ctypes.c_int) for name in ("text_position", "length", "milliseconds", "sample"))
+    _fields_ += (("user_data", ctypes.c_void_p), ("id", ctypes.c_char * 8))
 
 
 Short = ctypes.POINTER(ctypes.c_short)

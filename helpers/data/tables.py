@@ -40,9 +40,10 @@ def read_text(path, expected, name=""):
 def read_table(path, expected, name=""):
     r"""A table with its column names in the first line.
 
-    A file ending in ``.tsv``, or with tabs and no commas in its first line, has its values between tabs, and
-    quotation marks are part of them, as in Common Voice. All others have commas, and quotation marks around
-    values that hold commas. Values and column names are stripped; columns without a name are left out.
+    A file ending in ``.tsv``, or with tabs and no commas in its first line, has its values between tabs; if
+    that line has no quotation marks, those of other lines are part of the values, as in Common Voice. All
+    others have commas, and quotation marks around values that hold commas. Values and column names are
+    stripped; columns without a name are left out.
 
     Parameters
     ----------
@@ -63,8 +64,9 @@ def read_table(path, expected, name=""):
     text = read_text(path, expected, name)
     name = name or describe_value(Path(path).name)
     header = text.lstrip().partition("\n")[0]
-    tabs = name.lower().endswith(".tsv") or ("\t" in header and "," not in header)
-    form = {"sep": "\t", "quoting": csv.QUOTE_NONE} if tabs else {"skipinitialspace": True}
+    tabs = str(getattr(path, "name", path)).lower().endswith(".tsv") or ("\t" in header and "," not in header)
+    quoting = csv.QUOTE_MINIMAL if '"' in header else csv.QUOTE_NONE
+    form = {"sep": "\t", "quoting": quoting} if tabs else {"skipinitialspace": True}
     try:
         if "\0" in text:
             raise ValueError("no text in UTF-8: it has zero bytes")
@@ -73,7 +75,7 @@ def read_table(path, expected, name=""):
     except ValueError as error:  # pandas' own errors are ValueErrors
         reason = str(error).strip().partition("\n")[0].rpartition("C error: ")[2][:98]
         raise InputError(f"cannot be read ({reason})", file=name, expected=expected) from error
-    table = table.fillna("").apply(lambda values: values.str.strip())
+    table = table.fillna("").apply(lambda values: values.str.strip().str.normalize("NFC"))
     names = table.iloc[0].tolist()
     twice = [each for each in names if each and names.count(each) > 1]
     if twice:

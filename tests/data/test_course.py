@@ -1,6 +1,7 @@
 """Recordings from a folder: what is loaded, and what each mistake in the folder is called."""
 
 import pickle
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,9 @@ def test_a_bad_recording_is_named(folder):
 def write_tones(folder, names):
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
-        wave = 8000 * np.sin(2 * np.pi * (200 + 10 * i) * np.arange(2000) / 16000)
+        wave = 8000 * np.sin(
+            2 * np.pi * (200 + 10 * i + 5 * (folder.name == "test")) * np.arange(2000) / 16000
+        )
         wavfile.write(folder / name, 16000, wave.astype(np.int16))
 
 
@@ -132,12 +135,18 @@ def test_words_in_two_flat_folders(tmp_path):
     assert train.labels.tolist() == ["ben", "anna", "anna"]
     assert test.labels.tolist() == ["ben", "jean-luc"]
     assert test.table["path"].tolist() == ["ben3.wav", "jean-luc2.wav"]
+    (tmp_path / "test" / "Thumbs.db").touch()
+    assert load_words(tmp_path)[1].labels.tolist() == ["ben", "jean-luc"]
+    shutil.copy(tmp_path / "train" / "anna12.wav", tmp_path / "test" / "anna1.wav")
+    with pytest.raises(InputError, match=r"has one recording twice: train/anna12\.wav and test/anna1\.wav"):
+        load_words(tmp_path)
+    (tmp_path / "test" / "anna1.wav").unlink()
     (tmp_path / "test" / "ben3.wav").rename(tmp_path / "test" / "ben.wav")
     with pytest.raises(InputError, match=r"ben\.wav of test has no word and number in its name; expected"):
         load_words(tmp_path)
     for path in (tmp_path / "test").iterdir():
         path.unlink()
-    with pytest.raises(InputError, match=r"test of .* is empty; expected recordings"):
+    with pytest.raises(InputError, match=r"test is empty; expected recordings"):
         load_words(tmp_path)
 
 

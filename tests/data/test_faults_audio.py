@@ -222,6 +222,12 @@ def cut_off(content):
     return patched(patched(content, b"data", 4, bytes(4)), b"RIFF", 4, bytes(4))
 
 
+def padded(content):
+    """A WAV with 9,000 bytes before its samples, as field recorders write."""
+    start = content.index(b"data")
+    return content[:start] + b"JUNK" + (9000).to_bytes(4, "little") + bytes(9000) + content[start:]
+
+
 OF_LIBSNDFILE = {
     "4 FLAC of unknown length": lambda: endless(encoded(kind="FLAC")),
     "4 FLAC of unknown length, 24 bits": lambda: endless(encoded(kind="FLAC", coding="PCM_24")),
@@ -242,6 +248,7 @@ OF_LIBAV = {
     "4 CAF of unknown length": lambda: patched(encoded(kind="CAF"), b"data", 4, b"\xff" * 8),
     "6 WAV of length 0": lambda: patched(encoded(), b"data", 4, bytes(4)),
     "6 WAV of length 0, cut off": lambda: cut_off(encoded()),
+    "6 WAV of length 0, cut off, padded": lambda: padded(cut_off(encoded())),
     "6 WAV of length 0, float": lambda: cut_off(encoded(coding="FLOAT")),
     "6 WAV of length 0, 24 bits": lambda: cut_off(encoded(coding="PCM_24")),
     "6 WAV of length 0, stereo": lambda: cut_off(encoded(np.stack([WAVE, WAVE], 1))),
@@ -415,11 +422,22 @@ def one_loud_row(rows, peak):
         (one_loud_row(speech(), 2.3), r"2\.3 in row 3"),
         (speech() / speech().std(), r"[3-5]\.\d+ in row \d"),
         (3 * speech() / speech().std(), r"1\d\.\d+ in row \d"),
+        (one_loud_row(speech(), 300), "300 in row 3"),
+        (one_loud_row(speech(), 20000), "20000 in row 3"),
         (speech(peak=200.5).astype(np.float32), r"200\.5 in row \d"),
         (one_loud_row(speech(peak=20000), 40000), "40000 in row 3"),
         (one_loud_row(speech(peak=20000), 40000).astype(int), "(39999|40000) in row 3"),
     ],
-    ids=["one row", "z-scored", "z-scored, tripled", "near 16 bits", "beyond 16 bits", "integers beyond"],
+    ids=[
+        "one row",
+        "z-scored",
+        "z-scored, tripled",
+        "one at 300",
+        "one of 16 bits",
+        "near 16 bits",
+        "beyond 16 bits",
+        "integers beyond",
+    ],
 )
 def test_floats_of_no_known_scale_are_named(tmp_path, rows, told):
     with pytest.raises(InputError, match=rf"^trs\.pkl has samples up to {told} \(counted from 0\); expected"):

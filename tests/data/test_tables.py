@@ -88,3 +88,10 @@ def test_a_file_is_found_as_the_disk_has_it(tmp_path, lies, listed):
     assert (tmp_path / find_file(tmp_path, listed)).samefile(tmp_path / lies)
     assert find_file(tmp_path, "none\\é.wav") == "none\\é.wav"
     assert find_file(tmp_path, "x" * 5000) == "x" * 5000
+
+
+def test_labels_are_composed_and_a_folder_may_be_called_as_a_table_is(tmp_path):
+    path = tmp_path / "utterances.csv"
+    path.write_text("path,speaker\na.wav,u\u0308\nb.wav,\u00fc\n", encoding="utf-8")
+    table = read_table(path, "", "utterances.csv of c.tsv")
+    assert table["speaker"].tolist() == ["\u00fc"] * 2

@@ -184,7 +184,7 @@ def list_corpus(folder, layout="", microphone="mic1"):
             raise InputError(_held(files, failed, layout), file=describe_value(folder), expected=expected)
     listed = _about_speakers(listed, found, walked.about)
     listed, seconds = _one_of_each(listed, found, microphone, failed)
-    others = [name for name in listed if name not in (*COLUMNS, "recording") and listed[name].any()]
+    others = [name for name in listed if name not in (*COLUMNS, "recording", "of") and listed[name].any()]
     listed, seconds = listed[COLUMNS + others], seconds[[*COLUMNS, *others, "of"]]
     left_out = pd.DataFrame(sorted(failed), columns=["path", "reason"], dtype=str)
     states = [f"{path} {state}\n".encode() for path, state in [*files.items(), *sorted(failed)]]
@@ -210,6 +210,10 @@ def _searched(layout, paths):
     """The layout's pattern, for a path that begins with the name of the corpus's folder."""
     if layout.name != "folders":
         return re.compile(rf"(?:^|/){layout.pattern}$", re.IGNORECASE)
+    tops = {path.partition("/")[0].lower() for path in paths if not path.startswith("_")}
+    above = {top for top in tops if re.fullmatch(rf"{ABOVE}|{PART}(?:[-_ ].*)?", top)}
+    if above <= {"val", "dev"} and 2 * len(above) <= len(tops):  # which are names of people too
+        return re.compile("^[^/]*/(?P<speaker>" + layout.pattern.partition("(?P<speaker>")[2] + "$", re.I)
     # Beside another part, names such as train-b are parts too; alone they may be speakers.
     part = re.compile(rf"(?:{ABOVE}/)*({PART})(?:[-_ ][^/]*)?/", re.IGNORECASE)
     found = map(part.match, {path.rpartition("/")[0] for path in paths})
@@ -293,7 +297,7 @@ def _joined(listed, path):
     speakers = read_table(path, expected)
     if "speaker" not in speakers:
         raise InputError("cannot be read (it has no column speaker)", file=path.name, expected=expected)
-    speakers = speakers.set_index(speakers.pop("speaker").str.normalize("NFC"))
+    speakers = speakers.set_index("speaker")
     speakers = speakers[~speakers.index.duplicated()]
     new = {name for name in speakers if name not in listed or not listed[name].any()}
     return listed.assign(**{name: listed["speaker"].map(speakers[name]).fillna("") for name in sorted(new)})
@@ -315,9 +319,11 @@ def _one_of_each(listed, layout, microphone, failed):
         reasons = "recorded by " + listed["microphone"][others] + f", where {microphone} is used"
         failed += zip(listed["path"][others], reasons, strict=True)
         listed = listed[~others]
-    # Parts of a corpus of folders may number their recordings alike.
-    key = ["speaker", "recording"] + ([] if layout.name in TABLES else ["session"])
-    numbers = listed.groupby(key + (["part"] if layout.name == "folders" else []), sort=False).ngroup()
+    key = [listed[name] for name in ("speaker", "recording", "session")[: 2 if layout.name in TABLES else 3]]
+    if layout.name == "folders":  # its parts may number recordings alike, and so may its wav and clips
+        key += [listed["part"], listed["path"].str.rpartition(".")[2].str.lower()]
+        key[-1] = listed.groupby(key).cumcount()
+    numbers = listed.groupby(key, sort=False).ngroup()
     again = numbers.duplicated()
     seconds = listed.assign(of=numbers)[again]
     listed = listed[~again].reset_index(drop=True)

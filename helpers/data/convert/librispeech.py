@@ -8,6 +8,7 @@ Exit status: 0 when both are there, 1 when something is wrong, 130 after Ctrl-C.
 """
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -26,22 +27,15 @@ NAME = "LibriSpeech (dev-clean and test-clean)"
 HOME = "https://www.openslr.org/resources/12/"
 FOLDER = PROJECT / "data" / "librispeech"
 ARCHIVES = PROJECT / "data" / "librispeech-archives"
-# Sizes and SHA-256 as torchaudio has them and as others found for archives of OpenSLR's own MD5.
-REMOTES = (
-    Remote(
-        "dev-clean.tar.gz", 337_926_286, "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3"
-    ),
-    Remote(
-        "test-clean.tar.gz", 346_663_984, "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23"
-    ),
-)
+# Its source and licence, and its archives: sizes, and SHA-256 as torchaudio has them and as others found for
+# archives of OpenSLR's own MD5.
+SOURCE = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
+REMOTES = tuple(Remote(**each) for each in SOURCE["archives"])
 UNPACKED = 1.1  # bytes of recordings for a byte of archive
 CONVERTED = 60_000_000  # bytes of the course's files
 # Without the part: the converter keeps a corpus's own test part out of training, and 40 speakers are too few
 # to learn from. The parts are meant for speech recognition; no speaker is in two of them.
 WANTED = re.compile(r"LibriSpeech/(?:[a-z-]+/(?=\d))?(?P<kept>[A-Z]+\.TXT|\d+/\d+/[\d-]+\.flac)")
-
-ABOUT = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
 
 
 def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOTES):
@@ -73,7 +67,7 @@ def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOT
         return out
     if not re.match(r"https?://[^/]", mirror):
         raise InputError("is no address of a mirror", file=mirror, expected=f"one such as {HOME}")
-    print(ABOUT, flush=True)
+    print("\n".join(SOURCE["about"]), flush=True)
     with download_folder(archives) as unfinished:
         lacking = [remote for remote in remotes if not is_whole(archives / remote.name, remote)]
         fetched = sum(max(0, each.size - bytes_arrived(unfinished / f"{each.name}.part")) for each in lacking)

@@ -15,7 +15,7 @@ from helpers import InputError, describe_value
 from helpers.data.audio import SUFFIXES, decode
 from helpers.data.tables import find_file, read_table
 
-PATHS, SPEAKERS = ("path", "file", "filename"), ("speaker", "label", "speaker_id", "client_id")
+PATHS, SPEAKERS = ("path", "file", "filename"), ("speaker", "speaker_id", "client_id", "label")
 # Endings of other recordings and films: such files are named, not read.
 OTHERS = re.compile(
     r"\.(aax|ac3|ape|asf|avi|dff|ds2|dsf|dss|dts|dvf|eac3|flv|g722|g729|gsm|m2ts|m4v|midi?|mpc|mpe?g|mts|ogv|pcm"
@@ -138,7 +138,8 @@ def read_listed(tables, base):
             named[known[0]] = column
         if len(tables) > 1 and csv.stem in PARTS:
             table["part"] = csv.stem
-        table, within, paths = table.rename(columns=named), escaped(csv.parent.relative_to(base)), []
+        table, paths = table.rename(columns=named), []
+        within = escaped(csv.parent.relative_to(base).as_posix())
         for path in table["path"]:
             whole = posixpath.normpath(posixpath.join(within, path))
             if (about := state(os.path.join(base, whole)))[0] < 0:

@@ -374,6 +374,31 @@ def test_parts_are_no_speakers(tmp_path, path, parts):
     assert (len(found.table), len(found.left_out)) == (len(rows), 0)
 
 
+@pytest.mark.parametrize("names", [("Val", "Dev", "Anna", "Ben"), ("Val", "Anna", "Ben")])
+@pytest.mark.parametrize("path", ["{s}/{r}.wav", "{s}/session{r}/0.wav"])
+def test_people_may_be_called_as_parts_are(tmp_path, names, path):
+    folder = tree(tmp_path / "corpus", [path.format(s=s, r=r) for s in names for r in range(2)])
+    found = list_corpus(folder).table
+    assert set(found["speaker"]) == set(names)
+    assert found.groupby("speaker").size().tolist() == [2] * len(names)
+
+
+@pytest.mark.parametrize(
+    ("other", "recordings"),
+    [("clips/anna/0.wav", 2), ("flac/anna/0.flac", 1), ("wav/anna /0.wav", 2), ("wav/anna/0.flac", 1)],
+)
+def test_files_of_one_ending_are_different_recordings(tmp_path, other, recordings):
+    found = list_corpus(tree(tmp_path / "corpus", ["wav/anna/0.wav", other, "wav/ben/0.wav"]))
+    assert (found.table["speaker"] == "anna").sum() == recordings
+    assert len(found.seconds) == 2 - recordings
+
+
+def test_a_table_may_have_other_columns(tmp_path):
+    tree(tmp_path, ["a.wav", "b.wav"])
+    (tmp_path / "utterances.csv").write_text("path,label,speaker_id,of\na.wav,yes,sp1,x\nb.wav,no,sp2,y\n")
+    assert listed(tmp_path)[0] == {"a.wav": "sp1", "b.wav": "sp2"}
+
+
 def test_a_speaker_in_two_parts_has_the_recordings_of_both(tmp_path):
     folder = tree(tmp_path, [f"{part}/anna/{r}.wav" for part in ("train", "val") for r in range(2)])
     found = list_corpus(folder)
