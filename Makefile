@@ -52,7 +52,7 @@ lock:
 # The tests marked `backend` under Keras's other backends, in an environment that borrows .venv's packages.
 backends: .venv/.helpers .venv-backends/.stamp
 	@for backend in jax torch; do echo "KERAS_BACKEND=$$backend"; \
-	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -m backend tests || exit 1; done
+	  KERAS_BACKEND=$$backend .venv-backends/bin/python -m pytest -m backend tests -n 2 --dist loadfile || exit 1; done
 
 clean:
 	rm -rf .venv .venv-backends *.egg-info .pytest_cache .ruff_cache

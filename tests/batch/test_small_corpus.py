@@ -18,22 +18,16 @@ QUICK = """epochs=2 encoders=2 batch_speakers=6 draws=50 speakers_per_batch=6 ph
 @pytest.mark.slow
 def test_course_runs_on_a_small_corpus(tmp_path, pytestconfig):
     environment = os.environ | {"SIAMESE_VOICES_CHECKPOINTS": str(pytestconfig.trainings or "")}
-    make_corpus(tmp_path / "voices", train_speakers=10, test_speakers=4)
-    command = [
-        sys.executable,
-        "-m",
-        "helpers.batch",
-        "--data",
-        tmp_path / "voices",
-        "--out",
-        tmp_path / "out",
-    ]
+    # The batch does not repeat a notebook whose files, parameters and code are those of an earlier run.
+    folder = pytestconfig.cache.mkdir("small_corpus") if pytestconfig.trainings else tmp_path
+    make_corpus(folder / "voices", train_speakers=10, test_speakers=4)
+    command = [sys.executable, "-m", "helpers.batch", "--data", folder / "voices", "--out", folder / "out"]
     command += ["--notebooks", "01,02,03,04,05,06,07,08,09,10,11"]
     command += [part for each in QUICK.split() for part in ("-p", *each.split("="))]
     result = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     assert without_zeromq(result.stderr) == ""
-    rows = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    rows = json.loads((folder / "out" / "metrics.json").read_text())
     systems = "ge2e_softmax ge2e_contrast contrastive_mel vgg_attention nearest_voices"
     assert set(systems.split()) < set(rows)
     figures = rows["siamese_gru"]
