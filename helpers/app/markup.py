@@ -81,8 +81,7 @@ def costs_html(table, measured, known, threshold):
     )
 
 
-# Texts by name, as lists of lines. The figures in them are those of `helpers.research.robustness`: equal
-# error rates, one recording against one.
+# Lists of lines by name; their figures are equal error rates of `helpers.research.robustness`, one to one.
 LIMITS = json.loads(Path(__file__).with_name("limits.json").read_text(encoding="utf-8"))
 
 

@@ -15,8 +15,7 @@ from helpers.data.decoding import FORMATS, read_channels
 EXPECTED = f"a recording of speech, {SHORTEST} samples or more at {SAMPLE_RATE:,} Hz"
 SUFFIXES = """.wav .rf64 .w64 .aif .aiff .aifc .au .snd .caf .voc .sph .raw .flac .ogg .oga .opus .spx .mp3
     .mp2 .wma .amr .awb .aac .m4a .bwf .wave .nist .adts .mp1 .mpga .m4r .m4b .mp4 .mov .3gp .3g2
-    .webm .mka .mkv"""
-SUFFIXES = set(SUFFIXES.split())
+    .webm .mka .mkv""".split()  # noqa: SIM905
 CANCELLED = 0.2  # power of the channels' mean, over its power if the channels had nothing in common
 OFFSET = 0.001  # mean of a row: what is beyond is taken out of a course pickle, and refused in an .npy file
 

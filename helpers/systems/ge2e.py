@@ -204,6 +204,9 @@ class CentroidCosines(layers.Layer):
         left_out = ops.sum(embeddings * ops.normalize(others, axis=-1), axis=-1, keepdims=True)
         return own * left_out + (1 - own) * cosine
 
+    def compute_output_shape(self, shape):
+        return (shape[0], None)
+
 
 class GE2ELoss(keras.losses.Loss):
     """Softmax or contrast loss over an utterance's logits with all centroids. Wan et al. (2018), eq. 6, 7."""

@@ -27,8 +27,7 @@ NAME = "LibriSpeech (dev-clean and test-clean)"
 HOME = "https://www.openslr.org/resources/12/"
 FOLDER = PROJECT / "data" / "librispeech"
 ARCHIVES = PROJECT / "data" / "librispeech-archives"
-# Its source and licence, and its archives: sizes, and SHA-256 as torchaudio has them and as others found for
-# archives of OpenSLR's own MD5.
+# Source, licence and archives, with SHA-256 as torchaudio has it and others found for OpenSLR's own MD5.
 SOURCE = json.loads(Path(__file__).with_suffix(".json").read_text(encoding="utf-8"))
 REMOTES = tuple(Remote(**each) for each in SOURCE["archives"])
 UNPACKED = 1.1  # bytes of recordings for a byte of archive
