@@ -1,9 +1,13 @@
 """Small corpora for tests: sounds that pass for speech, in files of every kind and trees of every layout."""
 
 import numpy as np
+import pandas as pd
 import soundfile
 
+from helpers.convert import main
+
 RATE = 16000
+SMALL = ["--train-speakers", "2", "--test-speakers", "2", "--utterances", "2", "--workers", "1"]
 
 
 def tone(seed=0, seconds=1.8, silence=0.2, rate=RATE, level=0.5):
@@ -184,3 +188,20 @@ def _write_about(folder, layout, speakers, rows):
     if layout in lines:
         name, first, line = lines[layout]
         (folder / name).write_text("\n".join([first, *map(line, range(speakers))]) + "\n")
+
+
+def write_voices(folder):
+    """A folder for each of six speakers, four recordings in each."""
+    for s in range(6):
+        for r in range(4):
+            write(folder / f"s{s}" / f"r{r}.wav", tone(4 * s + r))
+    return folder
+
+
+def convert_small(folder, out, *options):
+    """The tables trs, tes and left_out of a corpus that is converted with two speakers a part."""
+    assert main([str(folder), "--out", str(out), *SMALL, *options]) == 0
+    return [
+        pd.read_csv(out / f"{name}.csv", keep_default_na=False, dtype=str)
+        for name in ("trs", "tes", "left_out")
+    ]

@@ -12,9 +12,8 @@ import sys
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import pytest
-from trees import PATHS, tone, write, write_corpus
+from trees import SMALL, convert_small, write_voices, PATHS, tone, write, write_corpus
 
 from helpers import PROJECT, InputError
 from helpers.batch import run as batch_run
@@ -28,27 +27,14 @@ from helpers.data.stored_features import load_features
 from helpers.features import Spectrogram
 from helpers.files import hold_folder
 
-SMALL = ["--train-speakers", "2", "--test-speakers", "2", "--utterances", "2", "--workers", "1"]
-
 
 @pytest.fixture(scope="module")
 def voices(tmp_path_factory):
     """A folder for each of six speakers, four recordings in each; three women first."""
-    folder = tmp_path_factory.mktemp("corpora") / "voices"
-    for s in range(6):
-        for r in range(4):
-            write(folder / f"s{s}" / f"r{r}.wav", tone(4 * s + r))
+    folder = write_voices(tmp_path_factory.mktemp("corpora") / "voices")
     lines = [f"s{s},{'fm'[s // 3]}" for s in range(6)]
     (folder / "speakers.csv").write_text("\n".join(["speaker,gender", *lines]))
     return folder
-
-
-def run(folder, out, *more):
-    assert main([str(folder), "--out", str(out), *SMALL, *more]) == 0
-    return [
-        pd.read_csv(out / f"{name}.csv", keep_default_na=False, dtype=str)
-        for name in ("trs", "tes", "left_out")
-    ]
 
 
 def contents(out):
@@ -58,7 +44,7 @@ def contents(out):
 @pytest.mark.parametrize("layout", PATHS)
 def test_every_layout_becomes_the_course_format(tmp_path, capsys, layout):
     folder, out = write_corpus(tmp_path / "corpus", layout), tmp_path / "out"
-    train, test, left_out = run(folder, out)
+    train, test, left_out = convert_small(folder, out)
     said = capsys.readouterr().out
     assert f"corpus ({layout}) is in {out}" in said
     assert "trs: 4 utterances of 2 speakers" in said
@@ -95,7 +81,7 @@ def test_what_is_of_no_use_is_replaced_and_named(tmp_path, voices):
         (folder / "s3" / f"r{r}.wav").write_bytes(b"")
     for r in (1, 2, 3):
         (folder / "s4" / f"r{r}.wav").unlink()
-    train, test, left_out = run(folder, tmp_path / "out", "--all")
+    train, test, left_out = convert_small(folder, tmp_path / "out", "--all")
     assert [len(each.waveforms) for each in load_course(tmp_path / "out")] == [len(train), len(test)]
     reasons = dict(left_out[["path", "reason"]].to_numpy())
     for path, said in {
@@ -126,26 +112,28 @@ def refusal(folder, out, *more):
 
 
 def test_another_seed_draws_others(tmp_path, voices):
-    first, again, other = (run(voices, tmp_path / name, "--seed", name[0]) for name in ("1a", "1b", "2a"))
+    first, again, other = (
+        convert_small(voices, tmp_path / name, "--seed", name[0]) for name in ("1a", "1b", "2a")
+    )
     assert all(one.equals(two) for one, two in zip(first, again, strict=True))
     assert not first[0].equals(other[0])
 
 
 def test_a_finished_conversion_is_left_alone(tmp_path, voices, monkeypatch, capsys):
     out = tmp_path / "out"
-    run(voices, out)
+    convert_small(voices, out)
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     with monkeypatch.context() as patch:
         patch.setattr(workers, "decode", None)
-        run(voices, out)
+        convert_small(voices, out)
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
     (out / "tes.csv").unlink()
-    run(voices, out)  # what is not whole is made anew
+    convert_small(voices, out)  # what is not whole is made anew
     assert set(before) == set(out.iterdir())
     changed = shutil.copytree(voices, tmp_path / "voices")
     write(changed / "s0" / "r4.wav", tone(24))
-    assert sum(map(len, run(changed, out))) == 25  # and what another corpus of that name gave, too
-    run(voices, out, "--seconds", "1.2", "1.3")
+    assert sum(map(len, convert_small(changed, out))) == 25  # and what another corpus of that name gave, too
+    convert_small(voices, out, "--seconds", "1.2", "1.3")
     assert load_course(out)[0].waveforms.shape == (4, 19200)
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -190,7 +178,7 @@ def counted(monkeypatch, stop=0):
 @pytest.mark.slow
 def test_a_killed_conversion_goes_on(tmp_path, voices, monkeypatch):
     arguments = ["--features", "--npy"]
-    run(voices, tmp_path / "whole", *arguments)
+    convert_small(voices, tmp_path / "whole", *arguments)
     out = tmp_path / "out"
     command = [sys.executable, "-c", KILLED, str(voices), "--out", str(out), *SMALL, *arguments]
     killed = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
@@ -203,7 +191,7 @@ def test_a_killed_conversion_goes_on(tmp_path, voices, monkeypatch):
         file.write('["trs", "s')
     with monkeypatch.context() as patch:
         calls = counted(patch)
-        run(voices, out, *arguments)
+        convert_small(voices, out, *arguments)
         assert len(calls) == 2  # three speakers of four were done
     assert contents(out) == contents(tmp_path / "whole")
     assert not part.exists()
@@ -218,9 +206,9 @@ def test_ctrl_c_leaves_a_line_and_what_was_done(tmp_path, voices, monkeypatch, c
     assert not out.exists()
     with monkeypatch.context() as patch:
         calls = counted(patch)
-        run(voices, out, "--seed", "3")  # other settings begin anew
+        convert_small(voices, out, "--seed", "3")  # other settings begin anew
         assert len(calls) == 8
-    run(voices, tmp_path / "whole", "--seed", "3")
+    convert_small(voices, tmp_path / "whole", "--seed", "3")
     assert contents(out) == contents(tmp_path / "whole")
 
 
@@ -235,8 +223,8 @@ def test_one_conversion_at_a_time_and_full_disks(tmp_path, voices, monkeypatch):
 
 @pytest.mark.slow
 def test_processes_side_by_side_write_the_same(tmp_path, voices):
-    run(voices, tmp_path / "one", "--all", "--features")
-    run(voices, tmp_path / "two", "--all", "--features", "--workers", "2")
+    convert_small(voices, tmp_path / "one", "--all", "--features")
+    convert_small(voices, tmp_path / "two", "--all", "--features", "--workers", "2")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
@@ -257,8 +245,8 @@ def test_a_worker_that_dies_is_reported(tmp_path):
 
 
 def test_arrays_are_mapped(tmp_path, voices):
-    run(voices, tmp_path / "pickles")
-    run(voices, tmp_path / "arrays", "--npy", "--features")
+    convert_small(voices, tmp_path / "pickles")
+    convert_small(voices, tmp_path / "arrays", "--npy", "--features")
     spectrogram = Spectrogram()
     for ours, theirs in zip(load_course(tmp_path / "arrays"), load_course(tmp_path / "pickles"), strict=True):
         assert isinstance(ours.waveforms, np.memmap)
@@ -350,7 +338,7 @@ def test_a_batch_run_knows_every_recording(tmp_path, voices):
     assert before == batch_run.contents(str(copy), "")
     write(copy / "s2" / "r1.wav", tone(99))
     assert batch_run.contents(str(copy), "") != before
-    run(voices, copy / "made", "--npy")
+    convert_small(voices, copy / "made", "--npy")
     course = batch_run.contents(str(copy / "made"), "")
     (copy / "made" / "below").mkdir()
     (copy / "made" / "below" / "one.wav").touch()  # beside the course's own files it does not count
@@ -360,7 +348,7 @@ def test_a_batch_run_knows_every_recording(tmp_path, voices):
 
 
 def test_real_speech(real_speech, tmp_path):
-    train, test, left_out = run(real_speech / "speechocean762", tmp_path / "out")
+    train, test, left_out = convert_small(real_speech / "speechocean762", tmp_path / "out")
     facts = json.loads((tmp_path / "out" / "corpus.json").read_text())
     assert (facts["name"], facts["layout"]) == ("speechocean762", "table")
     assert [each.waveforms.shape for each in load_course(tmp_path / "out")] == [(4, 16180), (4, 22631)]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.io import wavfile
-from trees import tone, write
+from trees import SMALL, convert_small, write_voices, tone, write
 
 from helpers import PROJECT, InputError
 from helpers.convert import main
@@ -23,7 +23,6 @@ from helpers.data.convert.listing import drop_copies
 from helpers.data.convert.sampling import ConversionSettings
 from helpers.data.corpora import load_course
 
-SMALL = ["--train-speakers", "2", "--test-speakers", "2", "--utterances", "2", "--workers", "1"]
 LATIN = os.fsdecode(b"caf\xe9")
 
 
@@ -52,19 +51,7 @@ def refusal(work, *arguments):
 @pytest.fixture(scope="module")
 def voices(tmp_path_factory):
     """Six speakers of four recordings each."""
-    folder = tmp_path_factory.mktemp("corpora") / "voices"
-    for s in range(6):
-        for r in range(4):
-            write(folder / f"s{s}" / f"r{r}.wav", tone(4 * s + r))
-    return folder
-
-
-def convert(folder, out, *more):
-    assert main([str(folder), "--out", str(out), *SMALL, *more]) == 0
-    return [
-        pd.read_csv(out / f"{name}.csv", keep_default_na=False, dtype=str)
-        for name in ("trs", "tes", "left_out")
-    ]
+    return write_voices(tmp_path_factory.mktemp("corpora") / "voices")
 
 
 # ---- names that are not UTF-8 ------------------------------------------------------------------------------
@@ -155,7 +142,7 @@ def test_a_recordings_second_file_is_tried(tmp_path, size):
             path = folder / f"{'TRAIN' if s < 2 else 'TEST'}/DR1/{'FM'[s % 2]}CJF{s}/{name}.WAV"
             wave = write(path.with_suffix(".WAV.wav"), tone(3 * s + r))
             path.write_bytes(b"NIST_1A\n"[:size].ljust(size)) if s < 3 else shutil.copy(wave, path)
-    train, test, left_out = convert(folder, tmp_path / "out", "--all", "--test-speakers", "2")
+    train, test, left_out = convert_small(folder, tmp_path / "out", "--all", "--test-speakers", "2")
     assert len(train) + len(test) == 12
     paths = pd.concat([train, test])["path"]
     assert paths.str.endswith(".wav").sum() == 9
@@ -251,7 +238,7 @@ def test_no_recording_is_in_both_files_or_twice_in_one(tmp_path, voices):
     for s in range(6):
         copied(folder, f"s{s}/r0.wav", f"s{s}/again.wav")
     copied(folder, "s0/r1.wav", "s1/r7.wav")
-    convert(folder, tmp_path / "out", "--all")
+    convert_small(folder, tmp_path / "out", "--all")
     rows = [row.tobytes()[:8000] for each in load_course(tmp_path / "out") for row in each.waveforms]
     assert len(rows) == len(set(rows)) == 23
 
@@ -428,7 +415,7 @@ def test_speakers_of_a_test_part_never_train(tmp_path, voices, part):
     for s in range(6):
         shutil.copytree(voices / f"s{s}", folder / (part if s < 3 else "train") / f"s{s}")
     for seed in "012":
-        train, test, _ = convert(folder, tmp_path / seed, "--seed", seed)
+        train, test, _ = convert_small(folder, tmp_path / seed, "--seed", seed)
         assert set(train["speaker"]) <= {"s3", "s4", "s5"}
         assert set(test["speaker"]) <= {"s0", "s1", "s2"}
 
@@ -448,7 +435,7 @@ def test_what_was_taken_for_a_speaker_is_said(tmp_path, voices, capsys):
     assert main([str(tmp_path / "outer"), "--out", str(tmp_path / "out"), *SMALL]) == 1
     assert "outer has 1 speakers, 1 of them" in (line := capsys.readouterr().err)
     assert "; taken for speakers: german; expected 4 for both files" in line
-    convert(voices, tmp_path / "out")
+    convert_small(voices, tmp_path / "out")
     assert "trs: 4 utterances of 2 speakers (2 of unknown gender): s" in capsys.readouterr().out
 
 
@@ -472,7 +459,7 @@ def test_a_long_path_leaves_the_reason(tmp_path):
         for r in range(3):
             write(folder / f"s{s}" / f"{r}.wav", tone(3 * s + r))
     (folder / "s0" / "0.wav").write_bytes(b"nothing")
-    reasons = dict(convert(folder, tmp_path / "out", "--all")[2][["path", "reason"]].to_numpy())
+    reasons = dict(convert_small(folder, tmp_path / "out", "--all")[2][["path", "reason"]].to_numpy())
     assert reasons["s0/0.wav"].startswith("s0/0.wav cannot be decoded (")
     assert "long" not in reasons["s0/0.wav"]
     assert len(reasons["s0/0.wav"]) < 150
