@@ -414,6 +414,7 @@ def test_a_notebook_that_is_none_is_one_line(tmp_path, capsys, kind):
 # ---- 26: the home folder -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_26_the_home_folder_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -145,6 +145,7 @@ def test_the_published_figures():
         assert found[f"min_dcf_{prior}"] == pytest.approx(cost)
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path, corpus, capsys):
     model = PROJECT / "notebooks" / "models" / "siamese_gru.keras"
     arguments = ["--data", str(corpus), "--model", str(model), "--out", str(tmp_path / "out")]

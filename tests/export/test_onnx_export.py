@@ -18,7 +18,7 @@ from helpers.models import ScaledCosine, gru_encoder, concatenate_encoders
 from helpers.plda import PLDA
 from helpers.verifier import Verifier, load_verifier, model_digest, save_system
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.slow]
 
 DIMENSIONS = 5
 SMALL = Spectrogram(n_fft=22, hop_length=11)

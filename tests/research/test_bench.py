@@ -283,6 +283,7 @@ def test_what_is_there_is_not_measured_again(fake, folder, tmp_path):
     assert (len(kept["runs"]), len(kept["outdated"])) == (6, 9 + len(GROWTH) - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["code", "machine", "corpus"])
 def test_what_has_changed_is_measured_again(fake, folder, tmp_path, change):
     assert command(folder, tmp_path) == 0

@@ -46,6 +46,7 @@ def embeddings_of(config):
     return [encoder.predict(SPECTROGRAMS[:, :frames], verbose=0) for frames in (4, 9)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ideas.IDEAS)
 def test_ideas_build_and_stay_comparable(name):
     """Each encoder is built, gives finite embeddings for two lengths; its base exists."""

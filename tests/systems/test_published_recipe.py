@@ -13,7 +13,7 @@ from helpers.data.corpora import Corpus
 from helpers.research import baselines
 from helpers.systems import published_recipe
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.backend, pytest.mark.slow]
 
 
 def tones(speakers, samples, seed=0):
