@@ -142,6 +142,7 @@ phrases.embedded_phrases("phrase", 3)
 """
 
 
+@pytest.mark.slow
 def test_16_what_is_made_goes_to_the_user_and_one_line_says_so(temporary):
     project = temporary.parent
     result = as_user(temporary, "-c", MADE, project)

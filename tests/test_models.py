@@ -262,6 +262,7 @@ def test_the_twins_share_every_weight(encoder, scale):
     np.testing.assert_allclose(siamese.predict([b, a], verbose=0)[:, 0], expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_on_batches_trains_all_uses(encoder, scale):
     training, siamese = batch_model(encoder, scale), siamese_model(encoder, scale)
     a, b = speech(4, seed=1), speech(4, seed=2)
@@ -296,6 +297,7 @@ def three():
     return encoders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 9, 31])
 def test_the_cosine_of_several_encoders_is_the_mean_of_theirs(three, frames):
     spectrograms = speech(7, frames, seed=1)

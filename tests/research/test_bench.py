@@ -12,6 +12,8 @@ from helpers import PROJECT, InputError
 from helpers.files import file_digest
 from helpers.research import bench
 
+pytestmark = pytest.mark.slow  # processes of their own
+
 CURVE = [[2.0, 0.6], [4.0, 0.81], [6.0, 0.79], [10.0, 0.9]]
 
 
@@ -169,7 +171,6 @@ def test_a_child_that_fails_is_one_line(monkeypatch, tmp_path, script, line):
     assert str(caught.value) == line
 
 
-@pytest.mark.slow
 def test_a_real_child_measures(folder):
     """The floor, which needs no Keras, in a process of its own, whose memory is not this one's."""
     found = bench.run_worker({"system": "mfcc_lda", "seed": 1}, folder)
@@ -267,7 +268,6 @@ def test_from_the_command_line_to_the_tables(fake, folder, tmp_path, capsys):
     assert not [path for path in (tmp_path, folder, PROJECT) if str(path) in written]
 
 
-@pytest.mark.slow
 def test_what_is_there_is_not_measured_again(fake, folder, tmp_path):
     assert command(folder, tmp_path) == 0
     assert asked(fake) == RUNS
@@ -283,7 +283,6 @@ def test_what_is_there_is_not_measured_again(fake, folder, tmp_path):
     assert (len(kept["runs"]), len(kept["outdated"])) == (6, 9 + len(GROWTH) - 1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", ["code", "machine", "corpus"])
 def test_what_has_changed_is_measured_again(fake, folder, tmp_path, change):
     assert command(folder, tmp_path) == 0

@@ -142,6 +142,7 @@ def test_resnet_18_at_full_width():
     assert ours == 11_689_512 - (512 + 1) * 1000 - 2 * 7 * 7 * 64  # published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", cnn.NETWORKS)
 def test_a_frame_is_eight(network):
     encoder = cnn.cnn_encoder([np.zeros((8, 40), "float32")], network, width=2)
@@ -259,6 +260,7 @@ def test_it_learns_is_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(looks.sum(axis=0), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_utterance_is_scored_by_the_mean_of_its_windows():
     """Utterances of unlike length in one call, each as if it were alone."""
     waveforms, banks = tones()[0], identification.FILTER_BANKS
