@@ -10,6 +10,7 @@ from samples import without_zeromq
 
 from helpers import PROJECT
 from helpers.data.synthesis import make_corpus
+from helpers.files import file_digest
 
 QUICK = """epochs=2 encoders=2 batch_speakers=6 draws=50 speakers_per_batch=6 phrase_epochs=1 collection=2000
     wanted=0.3 networks=vgg speeds=1.1"""
@@ -18,8 +19,11 @@ QUICK = """epochs=2 encoders=2 batch_speakers=6 draws=50 speakers_per_batch=6 ph
 @pytest.mark.slow
 def test_course_runs_on_a_small_corpus(tmp_path, pytestconfig):
     environment = os.environ | {"SIAMESE_VOICES_CHECKPOINTS": str(pytestconfig.trainings or "")}
-    # The batch does not repeat a notebook whose files, parameters and code are those of an earlier run.
-    folder = pytestconfig.cache.mkdir("small_corpus") if pytestconfig.trainings else tmp_path
+    # The batch does not repeat a notebook whose files, parameters and code are those of an earlier run; it
+    # knows nothing of the libraries' versions.
+    folder, lock = tmp_path, file_digest(PROJECT / "requirements.txt")
+    if pytestconfig.trainings:
+        folder = pytestconfig.cache.mkdir(f"small_corpus-{lock[:12]}")
     make_corpus(folder / "voices", train_speakers=10, test_speakers=4)
     command = [sys.executable, "-m", "helpers.batch", "--data", folder / "voices", "--out", folder / "out"]
     command += ["--notebooks", "01,02,03,04,05,06,07,08,09,10,11"]
