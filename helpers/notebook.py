@@ -1,15 +1,19 @@
-"""What every notebook needs: its parameters checked, its output folder, a figure saved.
+"""What every notebook needs: its parameters checked, its output folder, a figure shown and saved.
 
 Its import brings in Keras quietly where a notebook runs, so it stands first in all of them.
 """
 
 import ast
+import base64
+import html
+import io
 import logging
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from IPython import get_ipython
+from IPython.display import display
 
 from helpers import PROJECT, InputError, check_values, writable_folder
 from helpers.files import atomic_write
@@ -150,3 +154,24 @@ def save_figure(figure, out, name):
     with atomic_write(path) as part:
         figure.savefig(part, dpi=120, bbox_inches="tight", metadata={"Software": None})
     return path
+
+
+def show_figure(figure, description):
+    """Show a figure, and say what it shows to people who cannot see it; the figure is then closed.
+
+    It is shown as an HTML image: JupyterLab and nbconvert give no alternative text to a PNG output.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    description : str
+        The alternative text: what is drawn, and what it shows.
+    """
+    import matplotlib.pyplot as plt  # not needed to run notebooks in a batch
+
+    file = io.BytesIO()
+    figure.savefig(file, dpi=figure.dpi, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    picture = base64.b64encode(file.getvalue()).decode()
+    image = f'<img alt="{html.escape(description)}" src="data:image/png;base64,{picture}">'
+    display({"text/html": image, "text/plain": description}, raw=True)

@@ -342,7 +342,7 @@ def test_a_parameter_that_a_person_edits_is_checked_too(monkeypatch, value):
 def test_20_text_stays_text(chapters):
     found = given_parameters(chapters, "7", "8", [("model", "2024"), ("speeds", "1.1"), ("snr", "5")])
     assert found["05"] == {"data": "7", "out": "8", "model": "2024"}
-    assert found["06"] == {"data": "7", "out": "8", "speeds": "1.1", "snr": 5}
+    assert found["07"] == {"data": "7", "out": "8", "speeds": "1.1", "snr": 5}
     with pytest.raises(InputError, match=r"^model is 2024; expected text$"):
         check_values({"model": 2024}, {"model": ""}, [])
 

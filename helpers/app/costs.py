@@ -33,7 +33,7 @@ class ReferenceVoices(NamedTuple):
 
 
 def load_reference_voices(verifier, data="", out=""):
-    """The test utterances as `ReferenceVoices`, with notebook 09's index of voices or else one of them.
+    """The test utterances as `ReferenceVoices`, with notebook 10's index of voices or else one of them.
 
     Parameters
     ----------

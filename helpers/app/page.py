@@ -1,4 +1,4 @@
-"""The page that `make app` serves, and notebook 11's widgets: enrol, verify, nearest voices, and the limits.
+"""The page that `make app` serves, and notebook 13's widgets: enrol, verify, nearest voices, and the limits.
 
 What is handed over stays in the memory of the process behind the page and ends with it. In all parts,
 `verifier` is a `verifier.Verifier` and `known` a `costs.ReferenceVoices`. What a person has typed, and names

@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -12,6 +13,8 @@ import nbformat
 from helpers import InputError, first_line
 from helpers.command_line import new_parser, run_program
 from helpers.files import atomic_write
+
+PICTURE = r"(data:image/png;base64,)([A-Za-z0-9+/=]+)"  # in HTML, as `notebook.show_figure` writes it
 
 
 def read_notebook(path):
@@ -78,10 +81,16 @@ def clean_notebook(notebook):
         "language_info": {"name": "python"},
     }
     for cell in notebook.cells:
-        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        tags = cell.metadata.get("tags", [])
+        cell.metadata = {"tags": tags} if tags else {}
+        if "hide-input" in tags:
+            cell.metadata["jupyter"] = {"source_hidden": True}
         for data in (output.get("data", {}) for output in cell.get("outputs", [])):
             if "image/png" in data:
                 data["image/png"] = compress_png(data["image/png"])
+            if "text/html" in data:
+                shown = "".join(data["text/html"])
+                data["text/html"] = re.sub(PICTURE, lambda found: found[1] + compress_png(found[2]), shown)
     return notebook
 
 

@@ -53,7 +53,7 @@ def _corpus_table(corpus, systems):
         cells = [name, rate(row, "accuracy"), rate(row, "eer"), figure(row, "roc_auc", ".3f")]
         cells += [figure(row, "min_dcf", ".3f"), rate(row, "eer_enrol5")]
         table.append([*cells, figure(row, "train_seconds", ".0f", " s"), figure(row, "parameters", ",d")])
-    # Who of the known people is it? Only some systems answer that: the networks of 08, and 09.
+    # Who of the known people is it? Only some systems answer that: the networks of 09, and 10.
     named = [row.get("top1", row.get("identification_accuracy")) for row in rows.values()]
     if any(share is not None for share in named):
         shares = ["-" if share is None else f"{share:.1%}" for share in named]

@@ -19,11 +19,11 @@ COMMANDS = {
     "published_recipe": "python -m helpers.research.baselines published_recipe --data DATA --out OUT, "
     "7 to 15 minutes",
     "mfcc_lda": "python -m helpers.research.baselines mfcc_lda --data DATA --out OUT, seconds",
-    "ge2e_softmax": "python -m helpers.batch --notebooks 06 --data DATA --out OUT, a minute",
-    "ge2e_contrast": "python -m helpers.batch --notebooks 06 --data DATA --out OUT, a minute",
-    "contrastive_mel": "python -m helpers.batch --notebooks 07 --data DATA --out OUT, a minute",
-    "vgg_attention": "python -m helpers.batch --notebooks 08 -p network vgg --data DATA --out OUT, a minute",
-    "resnet18_attention": "python -m helpers.batch --notebooks 08 --data DATA --out OUT, a minute",
+    "ge2e_softmax": "python -m helpers.batch --notebooks 07 --data DATA --out OUT, a minute",
+    "ge2e_contrast": "python -m helpers.batch --notebooks 07 --data DATA --out OUT, a minute",
+    "contrastive_mel": "python -m helpers.batch --notebooks 08 --data DATA --out OUT, a minute",
+    "vgg_attention": "python -m helpers.batch --notebooks 09 -p network vgg --data DATA --out OUT, a minute",
+    "resnet18_attention": "python -m helpers.batch --notebooks 09 --data DATA --out OUT, a minute",
 }
 
 

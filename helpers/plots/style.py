@@ -5,6 +5,7 @@ import numpy as np
 
 # Okabe and Ito's colours, which differ for colour-blind eyes too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
+SAME, DIFFERENT = BLUE, ORANGE  # pairs of one speaker, and of two
 DECIBELS = 20 / np.log(10)  # of one unit of the natural logarithm
 
 plt.rc("figure", dpi=80)

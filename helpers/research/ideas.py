@@ -1,7 +1,7 @@
 """The ideas that `experiments` tests: what each changes in the course's training.
 
 What earned its place is in the course's own files. The rest was measured and left out, or stands beside it as
-a comparison; notebook 10 shows what each gave.
+a comparison; notebook 11 shows what each gave.
 
 Each idea has a group, a description, the idea that it is compared with, and its changes: arguments of
 `features.Spectrogram` (`spectrogram`), `batches.TrainingConfig` (`config`), `encoders.EncoderConfig`

@@ -235,7 +235,7 @@ class VoiceIndex:
         """
         path = Path(path)
         if not path.is_file():
-            raise InputError(f"{path} does not exist; notebook 09 makes an index, as does VoiceIndex.save")
+            raise InputError(f"{path} does not exist; notebook 10 makes an index, as does VoiceIndex.save")
         try:
             with np.load(path, allow_pickle=False) as parts:  # members that are no arrays come as bytes
                 about, graph = json.loads(parts["about.json"]), None

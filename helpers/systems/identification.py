@@ -175,7 +175,7 @@ class Identifier(SavedSystem):
 
 def load_identifier(path):
     """Load what `save_system` wrote; InputError when it is missing, damaged or something else."""
-    again = "notebook 08 makes it: python -m helpers.batch --notebooks 08 --out OUT"
+    again = "notebook 09 makes it: python -m helpers.batch --notebooks 09 --out OUT"
     missing = f"{Path(path).name} does not exist; {again}"
     return load_saved(path, Identifier, f"an Identifier; {again}", missing, again)
 

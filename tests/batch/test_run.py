@@ -19,7 +19,7 @@ from samples import without_zeromq
 from helpers import PROJECT, InputError, files, first_line, notebook
 from helpers.batch import __main__, chapters, execute, run as batch_run
 from helpers.batch.report import results_table
-from helpers.notebook import assigned_values, is_interactive, output_folder, save_figure
+from helpers.notebook import assigned_values, is_interactive, output_folder, save_figure, show_figure
 
 START = "from helpers.notebook import check_parameters, output_folder\n\ncheck_parameters()"
 TRACE = "print('{0}', file=open('../trace.txt', 'a'))"
@@ -571,3 +571,22 @@ def test_pictures_are_made_smaller_and_look_the_same(tmp_path):
     cell = nbformat.v4.new_code_cell(outputs=[new])
     cleaned = execute.clean_notebook(nbformat.v4.new_notebook(cells=[cell])).cells[0].outputs[0].data
     assert cleaned == {"image/png": smaller, "text/plain": "<Figure>"}
+
+
+def test_figures_carry_their_description(monkeypatch):
+    from matplotlib.figure import Figure
+
+    shown = {}
+    monkeypatch.setattr("helpers.notebook.display", lambda data, raw: shown.update(data))
+    show_figure(Figure(), 'a "line" & a dot')
+    assert shown["text/plain"] == 'a "line" & a dot'
+    assert 'alt="a &quot;line&quot; &amp; a dot"' in shown["text/html"]
+    output = nbformat.v4.new_output("display_data", data=dict(shown))
+    cell = nbformat.v4.new_code_cell(outputs=[output], metadata={"tags": ["hide-input"]})
+    cell = execute.clean_notebook(nbformat.v4.new_notebook(cells=[cell])).cells[0]
+    assert cell.metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+    pictures = [
+        re.search(execute.PICTURE, html)[2]
+        for html in (shown["text/html"], cell.outputs[0].data["text/html"])
+    ]
+    assert execute.compress_png(pictures[0]) == pictures[1]

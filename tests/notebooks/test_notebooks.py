@@ -14,7 +14,20 @@ from helpers.notebook import assigned_values
 
 PATHS = sorted(PROJECT.glob("notebooks/**/*.ipynb"))
 PATHS = [path for path in PATHS if ".ipynb_checkpoints" not in path.parts]
-CELL_KEYS = {"tags"}
+LATER = {
+    "01",
+    "02",
+    "03",
+    "04",
+    "05",
+    "07",
+    "08",
+    "09",
+    "10",
+    "11",
+    "13",
+}  # written before these rules were; they still have to follow
+CELL_KEYS = {"tags", "jupyter"}
 TEXT_OUTPUTS = ("text/plain", "text/html", "text/markdown", "text/latex")
 
 # What no stored output may show, as it differs from machine to machine or from run to run.
@@ -197,6 +210,34 @@ def check_something_to_see(path, notebook):
             assert shown, f"nothing to see or hear in {cells[0].source.splitlines()[0]!r}"
 
 
+def check_length(path, notebook):
+    assert len(notebook.cells) <= 50 or path.name[:2] in LATER
+
+
+def check_alternative_text(path, notebook):
+    for output in (output for cell in code_cells(notebook) for output in cell.outputs):
+        data = output.get("data", {})
+        assert "image/png" not in data or path.name[:2] in LATER, "shown without notebook.show_figure"
+        for image in re.findall(r"<img[^>]*>", "".join(data.get("text/html", ""))):
+            assert re.search(r'alt="[^"]{20,}"', image), "a picture without alternative text"
+
+
+def check_guards(path, notebook):
+    """What only guards the notebook is folded away, in JupyterLab and on a site."""
+    for cell in code_cells(notebook):
+        folded = "hide-input" in tags(cell)
+        assert folded == bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+        guards = re.search(r"^\s*assert ", cell.source, re.MULTILINE)
+        assert folded or not guards or path.name[:2] in LATER, f"a visible guard: {cell.source}"
+
+
+def check_questions(path, notebook):
+    """Questions whose choices unfold to what is right or wrong about them."""
+    text = "\n".join(cell.source for cell in notebook.cells[-6:] if cell.cell_type == "markdown")
+    choices = re.findall(r"<details><summary>.*?</summary>\s*(Right|Wrong)\b", text, re.DOTALL)
+    assert {"Right", "Wrong"} <= set(choices) or path.name[:2] in LATER
+
+
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
 
 
@@ -222,7 +263,11 @@ Nothing.
 
 ## Exercises
 1. Why?
-<details><summary>Solution</summary>Because.</details>"""
+<details><summary>Solution</summary>Because.</details>
+
+## Questions
+<details><summary>Yes</summary>Right: it is.</details>
+<details><summary>No</summary>Wrong: it is.</details>"""
 
 
 @pytest.fixture
@@ -330,6 +375,12 @@ BREAKAGES = {
     "ignored by comment": ("compared", lambda model: [ignore(index)(model) for index in (4, 5, 6)]),
     "skipped": ("compared", set_tags("nbval-skip")),
     "nothing to see": ("something_to_see", lambda model: [c.update(outputs=[]) for c in code_cells(model)]),
+    "fifty-one cells": ("length", lambda model: [insert("x = 1")(model) for _ in range(39)]),
+    "a plain picture": ("alternative_text", set_output("display_data", data={"image/png": "iVBO"})),
+    "no description": ("alternative_text", set_output("display_data", data={"text/html": "<img src=''>"})),
+    "a guard": ("guards", set_source(5, "assert True")),
+    "folded in one place only": ("guards", set_tags("hide-input")),
+    "no questions": ("questions", set_source(-1, CLOSING.replace("Wrong", "No"))),
     "a megabyte": ("size_and_format", set_text("a" * 1_000_000)),
 }  # fmt: skip
 
@@ -342,8 +393,9 @@ def test_each_breakage_is_noticed(model, tmp_path, breakage):
 
 
 def test_ignored_cells_may_assert_instead(model, tmp_path):
-    set_tags("nbval-ignore-output", cells=range(4, 12))(model)
+    set_tags("nbval-ignore-output", "hide-input", cells=range(4, 12))(model)
     for cell in model.cells[4:12]:
+        cell.metadata["jupyter"] = {"source_hidden": True}
         cell.source = "accuracy = 0.9\nassert accuracy > 0.85"
     assert verdict(model, tmp_path) == set()
 

@@ -61,8 +61,8 @@ def test_the_page_holds_every_voice_and_no_voice_breaks_it():
 
 
 def test_the_page_is_saved_whole(tmp_path):
-    path = voice_plots.save_page("<p>ü</p>", tmp_path, "09_map")
-    assert path == tmp_path / "figures" / "09_map.html"
+    path = voice_plots.save_page("<p>ü</p>", tmp_path, "10_map")
+    assert path == tmp_path / "figures" / "10_map.html"
     assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
 
 

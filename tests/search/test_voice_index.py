@@ -311,7 +311,7 @@ def test_an_index_of_another_model_is_refused(saved, verifier):
 
 
 def test_a_missing_index_is_named(verifier, tmp_path):
-    with pytest.raises(InputError, match=r"none\.zip does not exist; notebook 09 makes an index"):
+    with pytest.raises(InputError, match=r"none\.zip does not exist; notebook 10 makes an index"):
         VoiceIndex.load(tmp_path / "none.zip", verifier)
 
 

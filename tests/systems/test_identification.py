@@ -278,7 +278,7 @@ def test_an_utterance_is_scored_by_the_mean_of_its_windows():
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"it.keras does not exist; notebook 08 makes it"):
+    with pytest.raises(InputError, match=r"it.keras does not exist; notebook 09 makes it"):
         identification.load_identifier(tmp_path / "it.keras")
     (tmp_path / "it.keras").write_bytes(b"PK no archive")
     with pytest.raises(
