@@ -3,8 +3,6 @@
 import ast
 from pathlib import Path
 
-INTERNAL = ("helpers.research.bench_worker",)  # only another program starts it
-
 
 def programs():
     """Names and first lines of all modules that have a command line, a dict of str to str in their order."""
@@ -12,7 +10,7 @@ def programs():
     for path in sorted(package.rglob("*.py")):
         text, module = path.read_text(encoding="utf-8"), path.relative_to(package.parent).with_suffix("")
         name = ".".join(module.parts).removesuffix(".__main__")
-        if 'if __name__ == "__main__":' in text and path != Path(__file__) and name not in INTERNAL:
+        if 'if __name__ == "__main__":' in text and path != Path(__file__):
             found[name] = ast.get_docstring(ast.parse(text)).splitlines()[0]
     return found
 

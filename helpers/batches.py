@@ -10,9 +10,8 @@ from helpers.augmentation import random_crops
 
 CONDITIONS = (
     "0 <= seed < 2**32",
-    "max_speakers is None or max_speakers >= 2",
     "epochs >= 1",
-    "1 <= encoders <= folds",
+    "1 <= held_out_folds <= folds",
     "batch_speakers >= 2",
     "batch_utterances >= 2",
     "learning_rate >= 0",
@@ -30,14 +29,12 @@ class TrainingConfig:
     ----------
     seed : int
         Settles the folds, first weights, batches and dropout.
-    max_speakers : int, optional
-        Each encoder learns from at most so many speakers, drawn at random; from all by default.
     epochs : int
         An epoch draws as many utterances as there are.
     folds : int
-        The speakers are dealt into so many folds; each encoder learns from all but one of them.
-    encoders : int
-        How many of the folds' encoders are trained. All of them use every speaker, and hold each out once.
+        The speakers are dealt into so many folds.
+    held_out_folds : int
+        So many of the folds are held out, each from a training of its own: they give the calibration.
     batch_speakers, batch_utterances : int
         P speakers with K utterances each in a batch.
     learning_rate : float
@@ -52,10 +49,9 @@ class TrainingConfig:
     """
 
     seed: int = 0
-    max_speakers: int | None = None
     epochs: int = 20
     folds: int = 5
-    encoders: int = 5
+    held_out_folds: int = 1
     batch_speakers: int = 25
     batch_utterances: int = 4
     learning_rate: float = 1.5e-3

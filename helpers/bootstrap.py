@@ -16,8 +16,10 @@ import numpy as np
 import pandas as pd
 
 from helpers import InputError, pairs
-from helpers.metrics import balanced_accuracy, equal_error, equal_error_of_rates, error_rates
+from helpers.metrics import equal_error, equal_error_of_rates, error_rates, errors_at
 from helpers.metrics import min_dcf_of_rates, roc_auc_of_rates
+
+FIGURES = ["accuracy", "false_acceptance", "false_rejection", "eer", "roc_auc", "min_dcf"]
 
 
 class Interval(NamedTuple):
@@ -105,15 +107,15 @@ def equal_errors_over_draws(scores, labels, first, second, counts):
 
 
 def figures_over_draws(scores, labels, first, second, counts, threshold):
-    """The usual figures, a row a draw: `accuracy` (at the threshold), `eer`, `roc_auc`, `min_dcf`."""
+    """The usual `FIGURES`, a row a draw; the first three are those at the threshold."""
 
     def figures(scores, labels, weights):
-        accuracy = balanced_accuracy(scores, labels, threshold, weights)
-        rates = error_rates(scores, labels, weights)
-        return accuracy, equal_error_of_rates(*rates)[0], roc_auc_of_rates(*rates), min_dcf_of_rates(*rates)
+        errors, rates = errors_at(scores, labels, threshold, weights), error_rates(scores, labels, weights)
+        whole = equal_error_of_rates(*rates)[0], roc_auc_of_rates(*rates), min_dcf_of_rates(*rates)
+        return 1 - sum(errors) / 2, *errors, *whole
 
     rows = statistic_over_draws(figures, scores, labels, first, second, counts)
-    return pd.DataFrame(rows, columns=["accuracy", "eer", "roc_auc", "min_dcf"])
+    return pd.DataFrame(rows, columns=FIGURES)
 
 
 def bootstrap(statistic, scores, labels, first, second, draws=1000, seed=0):
@@ -202,8 +204,8 @@ def evaluate(scores, speakers, threshold, draws=1000, seed=0, words=None):
     Returns
     -------
     dict
-        `accuracy`, `eer`, `roc_auc`, `min_dcf`, each with its 95 % interval over speakers under `..._ci`;
-        `threshold`, `speakers_test`, `trials`.
+        The `FIGURES`, each with its 95 % interval over speakers under `..._ci`; `threshold`,
+        `speakers_test`, `trials`.
     """
     scored = trial_scores(scores, speakers if words is None else words)
     counts = draw_speakers(speakers, draws, seed)

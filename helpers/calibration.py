@@ -58,29 +58,46 @@ class Calibration(NamedTuple):
         return float((_bayes_threshold(target_prior, cost_miss, cost_false_alarm) - self.offset) / self.slope)
 
 
-def calibrate(scores, labels, weights=None):
-    """Fit the line from scores (trials,) to log likelihood ratios by logistic regression: a `Calibration`.
+def fuse(scores, labels, weights=None, ridge=RIDGE):
+    """Weights (systems,) and an offset that make scores (trials, systems), added up, log likelihood ratios.
 
-    Target and impostor trials count half each, so that the log odds that are fitted are likelihood ratios
-    however many trials of each kind there are: the prior-weighted logistic regression of Brümmer et al.
-    (2007), "Fusion of heterogeneous speaker recognition systems in the STBU submission for the NIST speaker
-    recognition evaluation 2006", IEEE TASLP 15(7). Its loss is `cllr` in nats, plus RIDGE / 2 times the
-    square of the slope per standard deviation of the scores: the line stays finite where one score separates
-    all trials, and hardly moves elsewhere. InputError when all scores are equal.
+    Logistic regression in which target and impostor trials count half each, so that the log odds that are
+    fitted are likelihood ratios however many trials of each kind there are: the linear fusion of Brümmer et
+    al. (2007), "Fusion of heterogeneous speaker recognition systems in the STBU submission for the NIST
+    speaker recognition evaluation 2006", IEEE TASLP 15(7). Its loss is `cllr` in nats, plus ridge / 2 times
+    the sum of squares of the weights, each per standard deviation of its scores: they stay finite where the
+    scores separate all trials. A system whose weight would be negative is left out, with a weight of 0.
+    InputError when all scores of a system are equal.
     """
-    scores, target, impostor = _halved(scores, labels, weights)
-    mean = (target + impostor) @ scores
-    spread = np.sqrt((target + impostor) @ (scores - mean) ** 2)
-    if not 1e-12 * np.abs(scores).max() < spread < np.inf:
-        raise InputError(f"scores of {mean:.6g} with a spread of {spread:.3g}", expected="scores that differ")
+    columns = np.stack([_halved(column, labels, weights)[0] for column in np.asarray(scores).T], axis=1)
+    _, target, impostor = _halved(columns[:, 0], labels, weights)
+    mean = (target + impostor) @ columns
+    spread = np.sqrt((target + impostor) @ (columns - mean) ** 2)
+    for middle, width, column in zip(mean, spread, columns.T, strict=True):
+        if not 1e-12 * np.abs(column).max() < width < np.inf:
+            raise InputError(
+                f"scores of {middle:.6g} with a spread of {width:.3g}", expected="scores that differ"
+            )
     # Imported here, because it takes half a second, and verifying recordings calibrates nothing.
     from sklearn.linear_model import LogisticRegression
 
-    # The weights sum to 1 and scikit-learn's ridge is half the slope's square: the loss above times C.
-    regression = LogisticRegression(C=1 / RIDGE, tol=1e-10, max_iter=1000)
-    regression.fit(((scores - mean) / spread)[:, None], target > 0, sample_weight=target + impostor)
-    slope = regression.coef_.item() / spread
-    return Calibration(float(slope), float(regression.intercept_.item() - slope * mean))
+    # The weights sum to 1 and scikit-learn's ridge is half the slopes' squares: the loss above times C.
+    regression, kept = LogisticRegression(C=1 / ridge, tol=1e-10, max_iter=1000), np.arange(len(mean))
+    scaled, slopes = (columns - mean) / spread, np.zeros(len(mean))
+    while True:
+        regression.fit(scaled[:, kept], target > 0, sample_weight=target + impostor)
+        found = regression.coef_[0]
+        if len(kept) == 1 or found.min() >= 0:
+            break
+        kept = np.delete(kept, found.argmin())
+    slopes[kept] = found / spread[kept]
+    return slopes, float(regression.intercept_.item() - slopes @ mean)
+
+
+def calibrate(scores, labels, weights=None):
+    """Fit the line from scores (trials,) to log likelihood ratios: a `Calibration`; see `fuse`."""
+    slopes, offset = fuse(np.asarray(scores)[:, None], labels, weights)
+    return Calibration(float(slopes[0]), offset)
 
 
 def cllr(llr, labels, weights=None):

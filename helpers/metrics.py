@@ -115,14 +115,7 @@ def equal_error_of_rates(thresholds, accepted, rejected):
 def roc_auc(scores, labels, weights=None):
     """Area under the ROC curve: the chance that a target outscores an impostor, ties counted half.
 
-    Parameters
-    ----------
-    scores, labels, weights
-        As for `error_rates`.
-
-    Returns
-    -------
-    float
+    Arguments as for `error_rates`.
     """
     return roc_auc_of_rates(*error_rates(scores, labels, weights))
 
@@ -169,11 +162,12 @@ def balanced_accuracy(scores, labels, threshold, weights=None):
         As for `error_rates`.
     threshold : float
         Fixed beforehand, on other speakers; scores at or above it are accepted.
-
-    Returns
-    -------
-    float
     """
+    return 1 - sum(errors_at(scores, labels, threshold, weights)) / 2
+
+
+def errors_at(scores, labels, threshold, weights=None):
+    """False acceptance and false rejection at one threshold, as for `balanced_accuracy`: two floats."""
     scores, target, impostor = _weighed(scores, labels, weights)
     accepted = scores >= threshold
-    return float(np.average(accepted, weights=target) + np.average(~accepted, weights=impostor)) / 2
+    return float(np.average(accepted, weights=impostor)), float(np.average(~accepted, weights=target))

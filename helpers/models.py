@@ -84,7 +84,18 @@ def standardisation(values):
     return layers.Normalization(mean=mean, variance=np.where(empty, 1e6, variance), name="standardise")
 
 
-def gru_encoder(spectrograms, bands=64, units=96, dimensions=48, dropout=0.2, shortcut=True, stride=2):
+def gru_encoder(
+    spectrograms,
+    bands=64,
+    units=96,
+    dimensions=48,
+    dropout=0.2,
+    shortcut=True,
+    stride=2,
+    view=None,
+    sequence=None,
+    pooling=StatisticsPooling,
+):
     """A GRU that turns a spectrogram of any length into an embedding.
 
     Standardised bins, a learnt reduction of the bins to `bands`, a GRU, mean and standard deviation over
@@ -102,6 +113,12 @@ def gru_encoder(spectrograms, bands=64, units=96, dimensions=48, dropout=0.2, sh
         Whether the bands are pooled too, beside the GRU's states.
     stride : int
         So many frames are averaged into one for the GRU, which is the slow part.
+    view : callable () -> keras.layers.Layer, optional
+        What is looked at in place of the spectrogram, such as `ensemble.members.LogMel`.
+    sequence : callable () -> keras.layers.Layer, optional
+        What stands in the GRU's place, `(batch, frames, bands)` to `(batch, frames, n)`.
+    pooling : callable () -> keras.layers.Layer
+        Of the states over time.
 
     Returns
     -------
@@ -109,12 +126,16 @@ def gru_encoder(spectrograms, bands=64, units=96, dimensions=48, dropout=0.2, sh
         `(batch, frames, bins)` to embeddings `(batch, dimensions)` of length 1.
     """
     inputs = keras.Input((None, spectrograms.shape[-1]), name="spectrogram")
-    x = layers.Dense(bands, activation="relu", name="bands")(standardisation(spectrograms)(inputs))
+    x = inputs
+    if view:
+        look = view()
+        x, spectrograms = look(x), ops.convert_to_numpy(look(spectrograms))
+    x = layers.Dense(bands, activation="relu", name="bands")(standardisation(spectrograms)(x))
     x = layers.Dropout(dropout, seed=layer_seed(), name="hide_bands")(x)
     slower = layers.AveragePooling1D(stride, padding="same", name="slower")(x) if stride > 1 else x
-    states = layers.GRU(units, return_sequences=True, name="gru")(slower)
-    states = layers.Dropout(dropout, seed=layer_seed(), name="hide_states")(states)
-    pooled = StatisticsPooling(name="pooling")(states)
+    gru = sequence() if sequence else layers.GRU(units, return_sequences=True, name="gru")
+    states = layers.Dropout(dropout, seed=layer_seed(), name="hide_states")(gru(slower))
+    pooled = pooling(name="pooling")(states)
     if shortcut:
         around = StatisticsPooling(name="pooling_around")(x)
         pooled = layers.Concatenate(name="both")([pooled, around])
@@ -165,10 +186,10 @@ def siamese_model(encoder, scale, plda=None):
 
 
 def embed_spectrograms(encoder, spectrograms):
-    """Embeddings `(n, dimensions)` of spectrograms `(n, frames, bins)`, mapped or not, a part at a time."""
-    parts = range(0, max(1, len(spectrograms)), CHUNK)
-    embeddings = [encoder.predict(spectrograms[i : i + CHUNK], batch_size=256, verbose=0) for i in parts]
-    return np.concatenate(embeddings)
+    """Embeddings `(n, dimensions)` of spectrograms `(n, frames, bins)`, array or list, a part at a time."""
+    starts = range(0, max(1, len(spectrograms)), CHUNK)
+    parts = (np.asarray(spectrograms[i : i + CHUNK]) for i in starts)
+    return np.concatenate([encoder.predict(part, batch_size=256, verbose=0) for part in parts])
 
 
 def embed_by_length(embed, recordings, lengths):

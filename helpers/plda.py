@@ -43,16 +43,22 @@ def two_covariance(embeddings, speakers, floor=0.3):
     return embeddings.mean(axis=0), inverse - given, inverse @ between @ given
 
 
+def _diagonal(value):
+    """An initializer for square matrices, side by side, that have a value on their diagonals."""
+    return lambda shape, dtype: value * ops.eye(shape[-1], dtype=dtype) * ops.ones(shape, dtype)
+
+
 @keras.saving.register_keras_serializable("siamese_voices")
 class PLDA(layers.Layer):
     """Probabilistic linear discriminant analysis of embeddings that encoders side by side have made.
 
     Where a cosine counts every direction alike, this counts what differs between speakers and discounts what
     varies from one utterance to the next; and one like many others has to be nearer to count as the same.
-    Its scores are the mean of the log likelihood ratios by each encoder's part, up to a constant; see
-    `two_covariance`. Ioffe (2006), "Probabilistic linear discriminant analysis".
+    Its scores are the mean, plain or weighted, of the log likelihood ratios by each encoder's part, up to a
+    constant; see `two_covariance`. Ioffe (2006), "Probabilistic linear discriminant analysis".
 
-    Called with two embeddings `(batch, encoders * dimensions)`, it gives their scores `(batch, 1)`.
+    Called with two embeddings `(batch, encoders * dimensions)`, it gives their scores `(batch, 1)`. Before it
+    is fitted, these are minus half the squared distance: for embeddings of length 1 their cosine, less 1.
 
     Parameters
     ----------
@@ -62,27 +68,27 @@ class PLDA(layers.Layer):
 
     def __init__(self, encoders, dimensions, **kwargs):
         super().__init__(**kwargs)
-        self.encoders, self.dimensions = encoders, dimensions
-        fitted = {"initializer": "zeros", "trainable": False}
-        self.mean = self.add_weight((encoders, dimensions), name="mean", **fitted)
-        self.own = self.add_weight((encoders, dimensions, dimensions), name="own", **fitted)
-        self.cross = self.add_weight((encoders, dimensions, dimensions), name="cross", **fitted)
+        self.encoders, self.dimensions, self.fitted = encoders, dimensions, False
+        square = (encoders, dimensions, dimensions)
+        self.mean = self.add_weight((encoders, dimensions), "zeros", trainable=False, name="mean")
+        self.own = self.add_weight(square, _diagonal(-1.0), trainable=False, name="own")
+        self.cross = self.add_weight(square, _diagonal(1.0), trainable=False, name="cross")
         self.built = True
 
-    def fit(self, embeddings, speakers, held_out):
-        """Fit each encoder's part on the speakers that it has learnt from.
-
-        Parameters
-        ----------
-        embeddings : float array (utterances, encoders * dimensions)
-        speakers : int array (utterances,)
-        held_out : list of bool arrays (utterances,)
-            The utterances that each encoder has not learnt from.
-        """
-        parts = zip(self._parts(np.asarray(embeddings)).swapaxes(0, 1), held_out, strict=True)
-        fitted = [two_covariance(part[~apart], speakers[~apart]) for part, apart in parts]
-        for weight, values in zip((self.mean, self.own, self.cross), zip(*fitted, strict=True), strict=True):
+    def fit(self, embeddings, speakers):
+        """Fit each part to embeddings (utterances, encoders * dimensions) of speakers; returns itself."""
+        parts = self._parts(np.asarray(embeddings)).swapaxes(0, 1)
+        fitted = zip(*(two_covariance(part, speakers) for part in parts), strict=True)
+        for weight, values in zip((self.mean, self.own, self.cross), fitted, strict=True):
             weight.assign(np.stack(values))
+        self.fitted = True
+        return self
+
+    def weigh(self, weights):
+        """Let the encoders' parts count by weights (encoders,), in place of all the same; returns itself."""
+        weights = np.reshape(weights, (-1, 1, 1)) * self.encoders
+        for each in (self.own, self.cross):
+            each.assign(ops.convert_to_numpy(each) * weights)
         return self
 
     def _parts(self, embeddings):

@@ -1,19 +1,27 @@
 """A trained system in one file: encoder, PLDA, calibration, features."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
 
+import helpers.ensemble.members  # saved verifiers hold its layers
 import helpers.plda  # noqa: F401, saved verifiers hold one
 from helpers import SAMPLE_RATE, InputError
-from helpers.calibration import Calibration
+from helpers.calibration import Calibration, fuse
 from helpers.checkpoint import load_saved
 from helpers.features import Spectrogram
 from helpers.files import atomic_write, fingerprint
-from helpers.models import CHUNK, embed_by_length, embed_spectrograms, registered
+from helpers.metrics import equal_error
+from helpers.models import CHUNK, ScaledCosine, count_parameters, embed_by_length
+from helpers.models import embed_spectrograms, registered
+from helpers.pairs import all_trials
+from helpers.quality import telephone_share
+
+RIDGE = 1e-3  # of the fusion: weights of scores that say the same stay near each other
 
 
 class SavedSystem(keras.Model):
@@ -70,6 +78,21 @@ class Verifier(SavedSystem):
         """Whether it learnt from telephone calls, for the most part: it judges them then, and only them."""
         return self.facts.get("calls", 0.0) > 0.5
 
+    def held_out_scores(self):
+        """What the calibration was fitted to: log likelihood ratios between speakers held out from training.
+
+        Returns
+        -------
+        list of tuple of float array (n, n) and int array (n,)
+            For each fold, all utterances with one another, 0 on the diagonal, and who spoke them.
+        """
+        folds = []
+        for ratios, speakers in self.facts["held_out"]:
+            trials, matrix = all_trials(speakers), np.zeros((len(speakers), len(speakers)))
+            matrix[trials.left, trials.right] = ratios
+            folds.append((matrix + matrix.T, np.array(speakers)))
+        return folds
+
     def embed(self, waveforms):
         """Embeddings `(utterances, dimensions)` of length 1 of waveforms `(utterances, samples)`."""
         waveforms = np.atleast_2d(waveforms)
@@ -110,6 +133,43 @@ class Verifier(SavedSystem):
         _, first, which = np.unique(trials.enrolled, axis=0, return_index=True, return_inverse=True)
         means = embeddings[trials.enrolled[first]].mean(axis=1)
         return self.scores(means, embeddings)[which.ravel(), trials.test]
+
+
+def assemble(corpus, spectrogram, config, encoder, plda, scored, seconds):
+    """A `verifier.Verifier` with its calibration and its facts.
+
+    Parameters
+    ----------
+    corpus, spectrogram, config
+        As for `training.train`.
+    encoder : keras.Model
+    plda : plda.PLDA
+    scored : list of tuple
+        For each fold, what `training.held_out_scores` gives.
+    seconds : list of float
+        Of each training; the last one is that of the encoder.
+    """
+    scores = np.concatenate([each[0] for each in scored])
+    labels = np.concatenate([all_trials(each[1]).label for each in scored])
+    weights, offset = fuse(scores, labels, ridge=RIDGE if plda.encoders > 1 else 1e-8)
+    error, threshold = equal_error(scores @ weights + offset, labels)
+    plda.weigh(weights / weights.sum())
+    scale = ScaledCosine(weights.sum(), offset, name="calibration")
+    ratios = [np.round(values @ weights + offset, 2).tolist() for values, _ in scored]
+    facts = {
+        "corpus": corpus.name,
+        "backend": keras.backend.backend(),
+        "parameters": count_parameters(encoder) + plda.fitted * plda.count_params() + len(weights) + 1,
+        "speakers_train": len(np.unique(corpus.speakers)),
+        "calls": telephone_share(corpus.waveforms),
+        "recipe": asdict(config),
+        "weights": weights.tolist(),
+        "held_out_eer": error,
+        "held_out": [(own, who.tolist()) for own, (_, who) in zip(ratios, scored, strict=True)],
+        "train_seconds": sum(seconds),
+        "final_seconds": seconds[-1],
+    }
+    return Verifier(encoder, plda, scale, spectrogram, threshold, facts)
 
 
 def save_system(system, path):

@@ -18,7 +18,7 @@ from helpers.command_line import new_parser, run_program
 from helpers.data import audio, synthesis
 from helpers.verifier import embed_recordings, load_verifier
 
-TRAINED = PROJECT / "results" / "models" / "siamese_gru.keras"  # by the last `make run`
+TRAINED = PROJECT / "results" / "models" / "ensemble.keras"  # by the last `make run`
 PEOPLE = (
     PROJECT / "notebooks" / "models" / "people.keras"
 )  # comes with the course: research.people trained it

@@ -63,9 +63,9 @@ def test_parts_of_an_epoch_are_the_epoch(batches, size):
     [
         ({"epochs": 0}, "epochs is 0; expected a whole number, epochs >= 1"),
         ({"epochs": -1}, "epochs is -1; expected a whole number, epochs >= 1"),
-        ({"encoders": 0}, "encoders is 0; expected a whole number, 1 <= encoders <= folds"),
-        ({"encoders": 6}, "encoders is 6; expected a whole number, 1 <= encoders <= folds"),
-        ({"folds": 3}, "encoders is 5; expected a whole number, 1 <= encoders <= folds"),
+        ({"held_out_folds": 0}, "held_out_folds is 0; expected a whole number, 1 <= held_out_folds <= folds"),
+        ({"held_out_folds": 6}, "held_out_folds is 6; expected a whole number, 1 <= held_out_folds <= folds"),
+        ({"held_out_folds": 4, "folds": 3}, "held_out_folds is 4; expected a whole number, 1 <= held_out_"),
     ],
 )
 def test_configs_that_make_no_sense_are_refused(change, message):

@@ -137,10 +137,12 @@ def test_evaluate_gives_every_figure():
     speakers = np.repeat(np.arange(8), 5)
     scores, trials = similarity(speakers), all_trials(speakers)
     row = evaluate(scores, speakers, 0.4, draws=60)
-    names = ("accuracy", "eer", "roc_auc", "min_dcf")
+    names = ("accuracy", "false_acceptance", "false_rejection", "eer", "roc_auc", "min_dcf")
     assert set(row) == {*names, *(f"{n}_ci" for n in names), "threshold", "speakers_test", "trials"}
     listed = scores[trials.left, trials.right]
     assert row["accuracy"] == balanced_accuracy(listed, trials.label, 0.4)
+    assert row["false_acceptance"] == np.mean(listed[trials.label == 0] >= 0.4)
+    assert row["false_rejection"] == pytest.approx(np.mean(listed[trials.label == 1] < 0.4))
     assert row["eer"] == equal_error(listed, trials.label)[0]
     assert row["roc_auc"] == roc_auc(listed, trials.label)
     assert row["min_dcf"] == min_dcf(listed, trials.label)
@@ -328,7 +330,10 @@ def test_rates_and_figures_are_those_of_the_metrics_with_weights():
         expected = bootstrap.bootstrap(error, scores, trials.label, *sides, draws=50)
         np.testing.assert_allclose(np.percentile(rates[1:], [2.5, 97.5]), expected, atol=1e-9)
         table = bootstrap.figures_over_draws(scores, trials.label, *sides, counts, threshold=0.9)
-        assert list(table) == ["accuracy", "eer", "roc_auc", "min_dcf"]
+        assert list(table) == bootstrap.FIGURES
+        errors = table[["false_acceptance", "false_rejection"]]
+        np.testing.assert_allclose(1 - errors.mean(axis=1), table["accuracy"])
+        assert errors.std().min() > 0  # they follow the draws
         by_metrics = bootstrap.statistic_over_draws(figures, scores, trials.label, *sides, counts)
         np.testing.assert_allclose(table[["eer", "roc_auc", "min_dcf", "accuracy"]], by_metrics, atol=1e-12)
 

@@ -8,7 +8,8 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from helpers import InputError, metrics
-from helpers.calibration import Calibration, bayes_cost, calibrate, cllr, det_curve, min_cllr, reliability
+from helpers.calibration import Calibration, bayes_cost, calibrate, cllr, det_curve, fuse, min_cllr
+from helpers.calibration import reliability
 
 
 def gaussian_llrs(spread, targets, impostors):
@@ -114,6 +115,81 @@ def test_scores_that_tell_nothing():
     with pytest.raises(InputError, match="expected scores that differ"):
         calibrate([0.1, 0.1, 0.7], [0, 1, 1], [1, 1, 0])
     assert calibrate([1, 2, 1, 2], [0, 0, 1, 1]) == pytest.approx((0, 0), abs=1e-9)
+
+
+# ---- several systems at once -------------------------------------------------------------------------------
+
+
+def normal_scores(gaps, covariance, targets=40_000, impostors=60_000, seed=0):
+    """Scores (trials, systems), normal with one covariance around plus and minus half a gap."""
+    rng, labels = np.random.default_rng(seed), np.repeat([1, 0], [targets, impostors])
+    noise = rng.multivariate_normal(np.zeros(len(gaps)), covariance, len(labels))
+    return noise + (labels[:, None] - 0.5) * gaps, labels
+
+
+def test_known_weights_are_recovered():
+    """The log likelihood ratio of normal scores is linear: inverse covariance times gap."""
+    gaps, covariance = np.array([2.0, 1.0, 0.8]), np.array([[1, 0.3, 0], [0.3, 1, 0], [0, 0, 0.5]])
+    scores, labels = normal_scores(gaps, covariance)
+    weights, offset = fuse(scores, labels)
+    np.testing.assert_allclose(weights, np.linalg.solve(covariance, gaps), rtol=0.05)
+    assert offset == pytest.approx(0, abs=0.05)
+    stretched = scores * [10, 0.1, 1] + [3, -2, 0]
+    again, shift = fuse(stretched, labels)
+    np.testing.assert_allclose(again, weights / [10, 0.1, 1], rtol=1e-5)
+    np.testing.assert_allclose(stretched @ again + shift, scores @ weights + offset, atol=1e-5)
+    singles = [cllr(calibrate(column, labels).llr(column), labels) for column in scores.T]
+    assert cllr(scores @ weights + offset, labels) < min(singles)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fusion_of_one_system_is_its_calibration(seed):
+    scores, labels, counts, _ = repeated(seed)
+    (weight,), offset = fuse(scores[:, None], labels, counts)
+    assert (weight, offset) == pytest.approx(calibrate(scores, labels, counts))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_of_trials_are_repetitions(seed):
+    scores, labels, counts, rows = repeated(seed)
+    both = np.stack([scores, np.random.default_rng(seed).normal(size=len(labels)) + labels], axis=1)
+    weights, offset = fuse(both, labels, counts)
+    expected, shift = fuse(both[rows], labels[rows])
+    np.testing.assert_allclose(weights, expected, rtol=1e-4)
+    assert offset == pytest.approx(shift, rel=1e-4)
+
+
+def test_a_useless_system_has_no_say():
+    scores, labels = normal_scores(np.array([2.0, 0.0]), np.eye(2))
+    weights, _ = fuse(scores, labels)
+    assert weights[0] == pytest.approx(2, rel=0.05)
+    assert 0 <= weights[1] < 0.03
+
+
+def test_a_system_that_would_count_against_itself_is_left_out():
+    """What two systems err in alike would be taken away by the worse one."""
+    scores, labels = normal_scores(np.array([2.0, 0.3]), np.array([[1, 0.8], [0.8, 1]]))
+    weights, offset = fuse(scores, labels)
+    slope, expected = calibrate(scores[:, 0], labels)
+    assert weights == pytest.approx([slope, 0])
+    assert offset == pytest.approx(expected)
+    (alone,), _ = fuse(-scores[:, :1], labels)  # the last one keeps its sign
+    assert alone == pytest.approx(-slope)
+
+
+def test_a_ridge_keeps_systems_that_say_the_same_near_each_other():
+    scores, labels = normal_scores(np.array([2.0, 2.0]), np.array([[1, 0.9999], [0.9999, 1]]), 200, 300)
+    far, near = (fuse(scores, labels, ridge=ridge)[0] for ridge in (1e-8, 1e-3))
+    assert np.ptp(near) < 0.5 * near.mean() < np.ptp(far)
+    assert near.sum() == pytest.approx(far.sum(), rel=0.1)
+
+
+def test_systems_that_tell_nothing_are_refused():
+    scores, labels = drawn(0)
+    with pytest.raises(InputError, match=r"scores of 0\.1 with a spread of .*; expected scores that differ"):
+        fuse(np.stack([scores, np.full(len(scores), 0.1)], axis=1), labels)
+    with pytest.raises(InputError, match="finite"):
+        fuse(np.stack([scores, np.where(labels, np.nan, 1)], axis=1), labels)
 
 
 @pytest.mark.parametrize("prior", [0.01, 0.5, 0.9])

@@ -290,7 +290,7 @@ PARAMETERS = [
         r"task is 'words'; expected text, task in \('speaker', 'word'\)",
     ),
     ("unseen", "1", "unseen is 1; expected a whole number, unseen == 0 or unseen >= 2"),
-    ("encoders", "6", "encoders is 6; expected a whole number, 1 <= encoders <= 5"),
+    ("batch_speakers", "1", "batch_speakers is 1; expected a whole number, batch_speakers >= 2"),
 ]
 IDS = [f"20-{name}-{text}" for name, text, _ in PARAMETERS]
 
@@ -364,10 +364,9 @@ def test_20_what_is_allowed_stays_allowed(chapters):
         ({"seed": 1.5}, r"seed is 1.5; expected a whole number, 0 <= seed < 2\*\*32"),
         ({"seed": -1}, r"seed is -1; expected a whole number, 0 <= seed < 2\*\*32"),
         ({"epochs": "ten"}, "epochs is 'ten'; expected a whole number, epochs >= 1"),
-        ({"encoders": True}, "encoders is True; expected a whole number, 1 <= encoders <= folds"),
         (
-            {"max_speakers": "all"},
-            "max_speakers is 'all'; expected max_speakers is None or max_speakers >= 2",
+            {"held_out_folds": True},
+            "held_out_folds is True; expected a whole number, 1 <= held_out_folds <= folds",
         ),
         ({"batch_speakers": 1}, "batch_speakers is 1; expected a whole number, batch_speakers >= 2"),
         ({"learning_rate": -1}, "learning_rate is -1; expected a number, learning_rate >= 0"),

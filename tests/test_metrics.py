@@ -10,7 +10,7 @@ from samples import figures
 
 from helpers import InputError
 from helpers.metrics import balanced_accuracy, cosine_scores, enrolled_scores, equal_error, error_rates
-from helpers.metrics import min_dcf, roc_auc
+from helpers.metrics import errors_at, min_dcf, roc_auc
 from helpers.pairs import enrolments
 
 pytestmark = pytest.mark.backend
@@ -170,6 +170,16 @@ def test_balanced_accuracy_by_hand():
     # At 0.5: two of three targets, three of four impostors; a score at the threshold is accepted.
     assert balanced_accuracy(scores, labels, 0.5) == pytest.approx((2 / 3 + 3 / 4) / 2)
     assert balanced_accuracy(scores, labels, 2.0) == 0.5
+
+
+def test_errors_at_a_threshold_by_hand():
+    scores, labels = [0.9, 0.5, 0.2, 0.5, 0.1, 0.1, 0.1], [1, 1, 1, 0, 0, 0, 0]
+    assert errors_at(scores, labels, 0.5) == pytest.approx((1 / 4, 1 / 3))
+    assert errors_at(scores, labels, 2.0) == (0, 1)
+    weights = [1, 1, 3, 2, 1, 1, 0]
+    assert errors_at(scores, labels, 0.5, weights) == pytest.approx((2 / 4, 3 / 5))
+    with pytest.raises(InputError, match="all trials are of one kind"):
+        errors_at([0.1, 0.2], [1, 1], 0.1)
 
 
 @pytest.mark.parametrize("seed", range(8))

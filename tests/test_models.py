@@ -18,6 +18,7 @@ from helpers.models import AllPairs, ScaledCosine, StatisticsPooling, batch_mode
 from helpers.models import (
     cudnn_obstacles,
     embed_by_length,
+    embed_spectrograms,
     gru_encoder,
     siamese_model,
     standardisation,
@@ -61,12 +62,12 @@ def verifier(encoder, scale):
 
 
 def known(dimensions, encoders=1):
-    """Voices, their speakers, and which are held out from each encoder: none."""
+    """Voices and their speakers."""
     rng, speakers = np.random.default_rng(5), np.repeat(np.arange(8), 4)
     embeddings = rng.normal(size=(8, dimensions * encoders))[speakers] + rng.normal(
         size=(32, dimensions * encoders)
     )
-    return embeddings, speakers, [speakers < 0] * encoders
+    return embeddings, speakers
 
 
 def embed(encoder, spectrograms):
@@ -187,6 +188,52 @@ def test_what_the_gru_sees_can_be_all_there_is():
     assert embed(plain, speech(4)).shape == (4, 5)
     both = gru_encoder(speech(), bands=8, units=6, dimensions=5)
     assert both.get_layer("projection").kernel.shape == (2 * 6 + 2 * 8, 5)
+
+
+class Halves(keras.layers.Layer):
+    """The lower half of the bins, three times as loud."""
+
+    def call(self, spectrograms):
+        return 3 * spectrograms[..., : BINS // 2]
+
+
+def test_a_view_is_looked_at_in_place_of_the_spectrogram():
+    spectrograms = speech(20)
+    viewed = gru_encoder(spectrograms, 8, 6, 5, view=Halves)
+    assert viewed.input_shape == (None, None, BINS)
+    assert viewed.get_layer("bands").kernel.shape == (BINS // 2, 8)
+    standard = array(viewed.get_layer("standardise")(3 * spectrograms[..., : BINS // 2]))
+    np.testing.assert_allclose(standard.mean(axis=(0, 1)), 0, atol=1e-3)
+    np.testing.assert_allclose(standard.std(axis=(0, 1)), 1, atol=1e-3)
+    other = spectrograms.copy()
+    other[..., BINS // 2 :] = 0
+    np.testing.assert_allclose(embed(viewed, other), embed(viewed, spectrograms), atol=1e-5)
+
+
+def test_what_stands_in_the_gru_s_place_gets_its_input():
+    def still():
+        return keras.layers.Dense(7, use_bias=False, name="still")
+
+    encoder = gru_encoder(speech(), 8, 6, 5, sequence=still, stride=1)
+    assert "gru" not in [layer.name for layer in encoder.layers]
+    assert encoder.get_layer("still").kernel.shape == (8, 7)
+    assert encoder.get_layer("projection").kernel.shape == (2 * 7 + 2 * 8, 5)
+    turned = speech(4)[:, ::-1].copy()
+    np.testing.assert_allclose(embed(encoder, turned), embed(encoder, speech(4)), atol=1e-5)  # no order left
+
+
+def test_states_are_pooled_as_asked():
+    encoder = gru_encoder(speech(), 8, 6, 5, pooling=keras.layers.GlobalMaxPooling1D)
+    assert isinstance(encoder.get_layer("pooling"), keras.layers.GlobalMaxPooling1D)
+    assert isinstance(encoder.get_layer("pooling_around"), StatisticsPooling)
+    assert encoder.get_layer("projection").kernel.shape == (6 + 2 * 8, 5)
+
+
+def test_a_list_is_embedded_as_an_array_is(encoder, monkeypatch):
+    monkeypatch.setattr("helpers.models.CHUNK", 4)
+    found = embed_spectrograms(encoder, list(speech(10)))
+    np.testing.assert_allclose(found, embed(encoder, speech(10)), atol=1e-5)
+    np.testing.assert_array_equal(embed_spectrograms(encoder, speech(10)), found)
 
 
 def test_dropout_only_while_training(encoder):
@@ -367,7 +414,7 @@ def test_recordings_of_unlike_length_are_embedded_by_length():
 
 
 def test_enrolled_voices_are_their_mean(verifier):
-    embeddings, speakers, _ = known(5)
+    embeddings, speakers = known(5)
     trials = enrolments(speakers, 3)
     found = verifier.enrolled_scores(embeddings, trials)
     for index in (0, 7, len(found) - 1):

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+from samples import array
+
 from helpers.metrics import cosine_scores, equal_error
 from helpers.pairs import all_trials
 from helpers.plda import PLDA, two_covariance
@@ -22,7 +24,6 @@ def embeddings(names):
 
 
 LEARNT, TEST = embeddings(NAMES), embeddings(np.repeat(np.arange(6), 4))
-NOBODY = np.zeros(len(NAMES), dtype=bool)
 
 
 def log_ratios(learnt, names, test, floor):
@@ -42,7 +43,7 @@ def log_ratios(learnt, names, test, floor):
 
 
 def test_scores_are_the_log_ratio_of_the_two_hypotheses():
-    scores = PLDA(1, 3).fit(LEARNT, NAMES, [NOBODY]).scores(TEST)
+    scores = PLDA(1, 3).fit(LEARNT, NAMES).scores(TEST)
     apart = scores - log_ratios(LEARNT, NAMES, TEST, 0.3)
     np.testing.assert_allclose(
         apart, apart[0, 0], atol=1e-3
@@ -50,23 +51,57 @@ def test_scores_are_the_log_ratio_of_the_two_hypotheses():
     np.testing.assert_allclose(scores, scores.T, atol=1e-9)
 
 
-def test_each_encoder_has_a_part_of_its_own_that_knows_no_held_out_speaker():
-    both, half = np.concatenate([LEARNT, LEARNT[:, ::-1] ** 2], axis=1), NAMES < 15
-    plda = PLDA(2, 3).fit(both, NAMES, [half, ~half])
-    first = PLDA(1, 3).fit(LEARNT[~half], NAMES[~half], [NOBODY[~half]])
-    second = PLDA(1, 3).fit(LEARNT[half][:, ::-1] ** 2, NAMES[half], [NOBODY[half]])
-    parts = first.scores(TEST), second.scores(TEST[:, ::-1] ** 2)
-    test = np.concatenate([TEST, TEST[:, ::-1] ** 2], axis=1)
+BOTH, TWICE = (np.concatenate([each, each[:, ::-1] ** 2], axis=1) for each in (LEARNT, TEST))
+
+
+def parts_of(learnt, names, test):
+    """Scores of a first encoder's part and of a second's, each by a PLDA of its own."""
+    sides = zip(np.split(learnt, 2, axis=1), np.split(test, 2, axis=1), strict=True)
+    return [PLDA(1, 3).fit(known, names).scores(asked) for known, asked in sides]
+
+
+def test_each_encoder_has_a_part_of_its_own():
+    plda, parts = PLDA(2, 3).fit(BOTH, NAMES), parts_of(BOTH, NAMES, TWICE)
     for number, part in enumerate(parts):
-        np.testing.assert_allclose(plda.scores(test, encoder=number), part, rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(plda.scores(test), np.mean(parts, axis=0), rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(plda.scores(test[:5], test[3:]), plda.scores(test)[:5, 3:], atol=1e-9)
+        np.testing.assert_allclose(plda.scores(TWICE, encoder=number), part, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(plda.scores(TWICE), np.mean(parts, axis=0), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(plda.scores(TWICE[:5], TWICE[3:]), plda.scores(TWICE)[:5, 3:], atol=1e-9)
+
+
+def test_weights_make_the_mean_a_weighted_one():
+    parts, plda = parts_of(BOTH, NAMES, TWICE), PLDA(2, 3).fit(BOTH, NAMES)
+    assert plda.weigh([0.8, 0.2]) is plda
+    expected = 0.8 * parts[0] + 0.2 * parts[1]
+    np.testing.assert_allclose(plda.scores(TWICE), expected, rtol=1e-5, atol=1e-4)
+    found = array(plda([TWICE.astype("float32")] * 2))[:, 0]
+    np.testing.assert_allclose(found, np.diag(expected), rtol=1e-4, atol=1e-3)
+    alone = PLDA(2, 3).fit(BOTH, NAMES).weigh([1, 0])
+    np.testing.assert_allclose(alone.scores(TWICE), parts[0], rtol=1e-5, atol=1e-4)
+    same = PLDA(2, 3).fit(BOTH, NAMES).weigh([0.5, 0.5])  # is the plain mean
+    np.testing.assert_allclose(same.scores(TWICE), np.mean(parts, axis=0), rtol=1e-5, atol=1e-4)
+
+
+def test_before_it_is_fitted_it_is_a_cosine():
+    """Less 1; of encoders side by side, the mean of theirs, or a weighted one."""
+    sides = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in np.split(TWICE, 2, axis=1)]
+    first, second = (side @ side.T for side in sides)
+    np.testing.assert_allclose(PLDA(1, 3).scores(sides[0]), first - 1, atol=1e-9)
+    together = np.concatenate(sides, axis=1)
+    np.testing.assert_allclose(PLDA(2, 3).scores(together), (first + second) / 2 - 1, atol=1e-9)
+    weighed = PLDA(2, 3).weigh([0.25, 0.75]).scores(together)
+    np.testing.assert_allclose(weighed, 0.25 * first + 0.75 * second - 1, atol=1e-6)
+    layer = array(PLDA(2, 3)([together.astype("float32")] * 2))
+    np.testing.assert_allclose(layer, 0, atol=1e-5)
+
+
+def test_it_says_whether_it_was_fitted():
+    assert not PLDA(1, 3).fitted
+    assert PLDA(1, 3).fit(LEARNT, NAMES).fitted
 
 
 def test_the_layer_gives_the_same_scores():
-    half = NAMES < 15
-    plda = PLDA(2, 3).fit(np.tile(LEARNT, 2), NAMES, [half, ~half])
-    test = np.tile(TEST, 2).astype("float32")
+    plda = PLDA(2, 3).fit(BOTH, NAMES)
+    test = TWICE.astype("float32")
     left, right = keras.Input((6,)), keras.Input((6,))
     model = keras.Model([left, right], plda([left, right]))
     found = model.predict([test[:10], test[10:20]], verbose=0)
@@ -91,7 +126,7 @@ def test_it_hears_what_a_cosine_misses():
         raw = centres[names] + rng.normal(size=(len(names), 6)) * [6, 0.3, 0.3, 0.3, 0.3, 0.3]
         return raw / np.linalg.norm(raw, axis=1, keepdims=True)
 
-    plda, test, trials = PLDA(1, 6).fit(made(NAMES, 2), NAMES, [NOBODY]), made(names, 3), all_trials(names)
+    plda, test, trials = PLDA(1, 6).fit(made(NAMES, 2), NAMES), made(names, 3), all_trials(names)
     rates = [
         equal_error(matrix[trials.left, trials.right], trials.label)[0]
         for matrix in (cosine_scores(test), plda.scores(test))

@@ -12,7 +12,7 @@ import grimp
 import pytest
 
 from helpers import PROJECT
-from helpers.__main__ import INTERNAL, programs
+from helpers.__main__ import programs
 
 HELPERS = PROJECT / "helpers"
 FILES = {path: path.read_text(encoding="utf-8") for path in sorted(HELPERS.rglob("*.py"))}
@@ -115,7 +115,7 @@ def modules_with_a_main():
 
 
 def test_every_program_is_listed():
-    assert set(programs()) == set(modules_with_a_main()) - {"helpers", *INTERNAL}
+    assert set(programs()) == set(modules_with_a_main()) - {"helpers"}
     assert {"helpers.app", "helpers.batch", "helpers.convert", "helpers.verify"} <= set(programs())
     shown = python("-m", "helpers").stdout
     for name, line in programs().items():

@@ -182,7 +182,7 @@ def test_another_microphone_is_remarked_on(folder, tmp_path, verifier):
 
 
 def test_the_last_runs_model_is_taken_where_it_has_learnt_from_people(tmp_path, monkeypatch):
-    last = tmp_path / "siamese_gru.keras"
+    last = tmp_path / "ensemble.keras"
     monkeypatch.setattr(verify, "TRAINED", last)
     assert verify.find_model() == verify.PEOPLE
     shutil.copy(MODEL, last)  # of synthesised voices

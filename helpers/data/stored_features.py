@@ -48,6 +48,29 @@ def spectrograms_of(corpus, spectrogram, speeds=()):
     return [found[speed] for speed in (1, *speeds)]
 
 
+def speed_copies(corpus, speakers, spectrogram, config):
+    """Spectrograms of utterances and of their copies at other speeds, which count as other speakers.
+
+    Parameters
+    ----------
+    corpus : corpora.Corpus
+    speakers : int array (utterances,)
+        Numbered from 0.
+    spectrogram : features.Spectrogram
+    config : batches.TrainingConfig
+
+    Returns
+    -------
+    spectrograms : list of float arrays (utterances, frames, bins)
+        First the utterances, then their copies, an array each.
+    speakers : int array
+        Of all arrays, one after the other.
+    """
+    copies = spectrograms_of(corpus, spectrogram, config.speeds)
+    labels = np.concatenate([speakers + i * (speakers.max() + 1) for i in range(len(copies))])
+    return copies, labels
+
+
 def load_features(corpus, spectrogram, speed=1):
     """Spectrograms that ``python -m helpers.convert --features`` has stored beside a corpus, mapped.
 

@@ -12,8 +12,8 @@ from helpers.bootstrap import interval, trial_scores, trial_speakers
 from helpers.evaluation import score_files
 from helpers.files import atomic_write
 
-HEADERS = {"accuracy": "accuracy %", "eer": "EER %", "roc_auc": "AUC %", "min_dcf": "minDCF", "cllr": "Cllr"}
-HEADERS |= {"min_cllr": "min Cllr"}
+HEADERS = {"accuracy": "accuracy %", "false_acceptance": "FA %", "false_rejection": "FR %", "eer": "EER %"}
+HEADERS |= {"roc_auc": "AUC %", "min_dcf": "minDCF", "cllr": "Cllr", "min_cllr": "min Cllr"}
 
 
 def mean_scores(matrix, trials):
@@ -50,19 +50,21 @@ def evaluate_over_draws(system, counts, enrolled=5):
     Returns
     -------
     pandas.DataFrame
-        A row a draw, the first with every speaker once; columns `accuracy` (both kinds half each, threshold
-        fixed without test data), `eer`, `roc_auc`, `min_dcf`, `cllr`, `min_cllr`, `eer_enrol5`.
+        A row a draw, the first with every speaker once; columns `bootstrap.FIGURES` (threshold fixed without
+        test data), `cllr`, `min_cllr`, `eer_enrol5`.
     """
     trials = *trial_scores(system.scores, system.speakers), *trial_speakers(system.speakers)
-
-    def cllr(scores, labels, weights):
-        return calibration.cllr(system.calibration.llr(scores), labels, weights)
-
     table = bootstrap.figures_over_draws(*trials, counts, system.threshold)
-    for name, statistic in (("cllr", cllr), ("min_cllr", calibration.min_cllr)):
-        table[name] = bootstrap.statistic_over_draws(statistic, *trials, counts)
+    table = table.assign(**costs_over_draws(system.llr, system.speakers, counts))
     table[f"eer_enrol{enrolled}"] = enrolled_errors(system.scores, system.speakers, [enrolled], counts)[0]
     return table
+
+
+def costs_over_draws(llr, speakers, counts):
+    """`cllr` and `min_cllr` of log likelihood ratios (n, n) in each draw of the speakers: arrays (draws,)."""
+    trials = *trial_scores(llr, speakers), *trial_speakers(speakers)
+    costs = {"cllr": calibration.cllr, "min_cllr": calibration.min_cllr}
+    return {name: bootstrap.statistic_over_draws(cost, *trials, counts) for name, cost in costs.items()}
 
 
 def intervals_table(tables):
@@ -109,13 +111,13 @@ def record_result(out, name, held_out, matrix, test, facts, enrolled=None, draws
     enrolled : callable (pairs.Enrolments) -> float array (trials,), optional
         Scores against several enrolled utterances; their mean score by default.
     draws : int
-        Of the bootstrap.
+        Of the bootstrap; at most 200 for `cllr`, `min_cllr` and `eer_enrol5`.
 
     Returns
     -------
     dict
-        The row: `bootstrap.evaluate`, `eer_enrol5` where the speakers have more than five utterances, `cllr`,
-        `corpus`, `backend`, and the facts.
+        The row: `bootstrap.evaluate`, `cllr`, `min_cllr`, `eer_enrol5` where the speakers have more than five
+        utterances, `corpus`, `backend`, and the facts.
     """
     line = calibration.calibrate(*trial_scores(*held_out))
     return record_scores(out, name, matrix, line.threshold(), line, test, facts, enrolled, draws)
@@ -125,12 +127,11 @@ def record_scores(out, name, matrix, threshold, line, test, facts, enrolled=None
     """As `record_result`, with a threshold (float) and a `calibration.Calibration` that are fixed already."""
     speakers = score_files.speakers_of(test)
     row = bootstrap.evaluate(matrix, speakers, threshold, draws)
-    scores, labels = trial_scores(matrix, speakers)
-    row["cllr"] = calibration.cllr(line.llr(scores), labels)
+    counts = bootstrap.draw_speakers(speakers, min(draws, 200))
+    table = costs_over_draws(line.llr(matrix), speakers, counts)
     if np.unique(speakers, return_counts=True)[1].min() > 5:
-        counts = bootstrap.draw_speakers(speakers, min(draws, 200))
-        errors = enrolled_errors(matrix, speakers, [5], counts, enrolled)[0]
-        row |= bootstrap.interval_row({"eer_enrol5": errors})
+        table["eer_enrol5"] = enrolled_errors(matrix, speakers, [5], counts, enrolled)[0]
+    row |= bootstrap.interval_row(table)
     row |= {"corpus": test.name, "backend": keras.backend.backend(), **facts}
     write_row(out, name, row)
     score_files.save_scores(out, name, matrix, threshold, *line, test)

@@ -15,7 +15,8 @@ from helpers.files import atomic_write
 
 # What makes the scores of a system that is missing.
 COMMANDS = {
-    "siamese_gru": "python -m helpers.batch --notebooks 04,05 --data DATA --out OUT, two minutes",
+    "ensemble": "python -m helpers.batch --notebooks 04,06 --data DATA --out OUT, seven minutes",
+    "siamese_gru": "python -m helpers.batch --notebooks 04,05 --data DATA --out OUT, three minutes",
     "published_recipe": "python -m helpers.research.baselines published_recipe --data DATA --out OUT, "
     "7 to 15 minutes",
     "mfcc_lda": "python -m helpers.research.baselines mfcc_lda --data DATA --out OUT, seconds",

@@ -151,7 +151,7 @@ def main(arguments=None):
     parser = new_parser("evaluation.trial_lists", __doc__)
     parser.add_argument("list", help="trials, as veri_test.txt of VoxCeleb")
     parser.add_argument("--data", required=True, metavar="FOLDER", help="the corpus")
-    parser.add_argument("--model", required=True, metavar="FILE", help="siamese_gru.keras of notebook 04")
+    parser.add_argument("--model", required=True, metavar="FILE", help="ensemble.keras of notebook 06")
     parser.add_argument("--out", required=True, metavar="DIR")
     return run_program(_run, parser.parse_args(arguments))
 

@@ -52,7 +52,7 @@ def _recordings(features):
     return recordings
 
 
-def export(verifier, folder, name="siamese_gru"):
+def export(verifier, folder, name="ensemble"):
     """Write FOLDER/NAME.onnx (`embeddings_graph`) and FOLDER/NAME_scores.onnx (`scores_graph`), or neither.
 
     Parameters

@@ -14,6 +14,7 @@ from keras import layers, ops
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers import InputError
+from helpers.ensemble.members import AttentivePooling, Cepstrum, LogMel, VoiceStatistics
 from helpers.models import StatisticsPooling
 from helpers.verifier import model_digest
 
@@ -27,16 +28,16 @@ class Graph:
     def __init__(self):
         self.nodes, self.constants = [], []
 
-    def add(self, operator, *inputs, **attributes):
-        """An operator on values, or on arrays, which become constants; the name of its output."""
+    def add(self, operator, *inputs, outputs=1, **attributes):
+        """An operator on values, or on arrays, which become constants; the name of its output, or of each."""
         named = list(inputs)
         for position, each in enumerate(inputs):
             if not isinstance(each, str):
                 named[position] = f"constant_{len(self.constants)}"
                 self.constants.append(numpy_helper.from_array(np.asarray(each), named[position]))
-        output = f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, named, [output], output, **attributes))
-        return output
+        names = [f"{operator}_{len(self.nodes)}_{number}" for number in range(outputs)]
+        self.nodes.append(helper.make_node(operator, named, names, names[0], **attributes))
+        return names[0] if outputs == 1 else names
 
     def model(self, inputs, output, source, properties):
         """A checked ModelProto: `inputs` names to shapes, `output` its name and shape, `source` its value."""
@@ -80,15 +81,30 @@ def _normalization(graph, layer, x):
 
 def _dense(graph, layer, x):
     x = graph.add("Add", graph.add("MatMul", x, _array(layer.kernel)), _array(layer.bias))
-    return graph.add("Relu", x) if layer.activation is keras.activations.relu else x
+    return _activated(graph, layer, x)
+
+
+def _activated(graph, layer, x):
+    operator = {"relu": "Relu", "tanh": "Tanh", "linear": "Identity"}[layer.get_config()["activation"]]
+    return graph.add(operator, x)
+
+
+def _over_time(graph, operator, x, *weights, **attributes):
+    """ONNX has the time of what slides along it after the bands."""
+    x = graph.add("Transpose", x, perm=[0, 2, 1])
+    return graph.add("Transpose", graph.add(operator, x, *weights, **attributes), perm=[0, 2, 1])
+
+
+def _convolution(graph, layer, x):
+    kernel = _array(layer.kernel).transpose(2, 1, 0)
+    x = _over_time(graph, "Conv", x, kernel, _array(layer.bias), auto_pad="SAME_UPPER")
+    return _activated(graph, layer, x)
 
 
 def _average(graph, layer, x):
     """The last window of an odd number of frames averages what is there: padding is not counted."""
     shape = {"kernel_shape": layer.pool_size, "strides": layer.strides}
-    x = graph.add("Transpose", x, perm=[0, 2, 1])
-    x = graph.add("AveragePool", x, auto_pad="SAME_UPPER", count_include_pad=0, **shape)
-    return graph.add("Transpose", x, perm=[0, 2, 1])
+    return _over_time(graph, "AveragePool", x, auto_pad="SAME_UPPER", count_include_pad=0, **shape)
 
 
 def _gru(graph, layer, x):
@@ -100,13 +116,65 @@ def _gru(graph, layer, x):
     return graph.add("Transpose", graph.add("Squeeze", x, np.array([1])), perm=[1, 0, 2])
 
 
-def _statistics(graph, layer, x):
+def _statistics(graph, layer, x, least=1e-5):
     time = np.array([1])
     mean = graph.add("ReduceMean", x, time)
     apart = graph.add("Sub", x, mean)
     variance = graph.add("ReduceMean", graph.add("Mul", apart, apart), time, keepdims=0)
-    spread = graph.add("Sqrt", graph.add("Add", variance, np.float32(1e-5)))
+    spread = graph.add("Sqrt", graph.add("Add", variance, np.float32(least)))
     return graph.add("Concat", graph.add("Squeeze", mean, time), spread, axis=-1)
+
+
+def _attentive(graph, layer, x):
+    weights, time = x, np.array([1])
+    for dense in layer.score.layers:
+        weights = _dense(graph, dense, weights)
+    weighted = graph.add("Mul", graph.add("Softmax", weights, axis=1), x)
+    mean = graph.add("ReduceSum", weighted, time, keepdims=0)
+    variance = graph.add("ReduceSum", graph.add("Mul", weighted, x), time, keepdims=0)
+    variance = graph.add("Max", graph.add("Sub", variance, graph.add("Mul", mean, mean)), np.float32(0))
+    return graph.add("Concat", mean, graph.add("Sqrt", graph.add("Add", variance, np.float32(1e-5))), axis=-1)
+
+
+def _power(graph, x):
+    return graph.add("Exp", graph.add("Mul", x, np.float32(2)))
+
+
+def _log_mel(graph, layer, x):
+    x = graph.add("Add", graph.add("MatMul", _power(graph, x), layer.bank), np.float32(1e-10))
+    return graph.add("Div", graph.add("Log", x), np.float32(2))
+
+
+def _voice(graph, layer, x):
+    cepstra = graph.add("MatMul", _log_mel(graph, layer.mel, x), layer.transform)
+    around = graph.add("Pad", cepstra, np.array([0, 2, 0, 0, 2, 0]), mode="edge")
+    slope = np.tile(np.float32([-2, -1, 0, 1, 2]) / 10, (layer.COEFFICIENTS, 1, 1))
+    deltas = _over_time(graph, "Conv", around, slope, group=layer.COEFFICIENTS)
+    both = _statistics(graph, layer, graph.add("Concat", cepstra, deltas, axis=-1), 0)
+    return graph.add("Concat", both, *_pitch(graph, layer, x), axis=-1)
+
+
+def _pitch(graph, layer, x):
+    """Quantiles and spread; what a frame has but one of is `(batch, frames, 1)`."""
+    power = _power(graph, x)
+    energy = graph.add("MatMul", power, layer.twice[:, None])
+    likeness = graph.add("Div", graph.add("MatMul", power, layer.waves), energy)
+    best = graph.add("ArgMax", graph.add("Sub", likeness, layer.preference), axis=-1)
+    more = graph.add("Add", graph.add("Shape", x, start=1, end=2), np.array([1]))
+    half = graph.add("Div", more, np.array([2]))
+    _, louder = graph.add("TopK", energy, half, axis=1, outputs=2)
+    pitch = graph.add("GatherElements", graph.add("Gather", layer.pitches, best), louder, axis=1)
+    ordered, _ = graph.add("TopK", pitch, half, axis=1, largest=0, outputs=2)
+    ordered = graph.add("Squeeze", ordered, np.array([2]))
+    last = graph.add("Cast", graph.add("Sub", half, np.array([1])), to=TensorProto.DOUBLE)
+    place = graph.add("Mul", last, np.array([0.5, 0.2, 0.8]))
+    below, above = (graph.add(way, place) for way in ("Floor", "Ceil"))
+    share = graph.add("Cast", graph.add("Sub", place, below), to=TensorProto.FLOAT)
+    ranks = (graph.add("Cast", each, to=TensorProto.INT64) for each in (below, above))
+    low, high = (graph.add("Gather", ordered, each, axis=1) for each in ranks)
+    step = graph.add("Mul", graph.add("Sub", high, low), share)
+    spread = graph.add("Gather", _statistics(graph, layer, pitch, 0), np.array([1]), axis=1)
+    return graph.add("Add", low, step), spread
 
 
 def _unit(graph, layer, x):
@@ -117,14 +185,21 @@ def _unit(graph, layer, x):
 GRU_SETTINGS = {"activation": ["tanh"], "recurrent_activation": ["sigmoid"]}
 GRU_SETTINGS |= {name: [True] for name in ("use_bias", "reset_after", "return_sequences")}
 GRU_SETTINGS |= {name: [False] for name in ("return_state", "go_backwards", "stateful")}
+CONV_SETTINGS = {"padding": ["same"], "data_format": ["channels_last"], "strides": [(1,)], "groups": [1]}
+CONV_SETTINGS |= {"dilation_rate": [(1,)], "activation": ["relu", "linear"], "use_bias": [True]}
 # A kind of layer: what writes it, and the values that its settings may have.
 KNOWN = {
     layers.Normalization: (_normalization, {"invert": [False]}),
-    layers.Dense: (_dense, {"activation": ["relu", "linear"], "use_bias": [True]}),
+    layers.Dense: (_dense, {"activation": ["relu", "tanh", "linear"], "use_bias": [True]}),
+    layers.Conv1D: (_convolution, CONV_SETTINGS),
     layers.Dropout: (lambda graph, layer, x: x, {}),
     layers.AveragePooling1D: (_average, {"padding": ["same"], "data_format": ["channels_last"]}),
     layers.GRU: (_gru, GRU_SETTINGS),
     StatisticsPooling: (_statistics, {}),
+    AttentivePooling: (_attentive, {}),
+    Cepstrum: (lambda graph, layer, x: graph.add("MatMul", x, layer.transform), {}),
+    LogMel: (_log_mel, {}),
+    VoiceStatistics: (_voice, {}),
     layers.Concatenate: (lambda graph, layer, *x: graph.add("Concat", *x, axis=-1), {"axis": [-1]}),
     layers.UnitNormalization: (_unit, {"axis": [-1]}),
 }
@@ -238,5 +313,5 @@ def properties(verifier):
         "threshold": repr(verifier.threshold),
         "features": json.dumps(features.to_dict()),
         "calibration": json.dumps({"w": float(_array(scale.w)), "b": float(_array(scale.b))}),
-        "facts": json.dumps(dict(verifier.facts)),
+        "facts": json.dumps({name: fact for name, fact in verifier.facts.items() if name != "held_out"}),
     }

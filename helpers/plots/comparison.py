@@ -69,7 +69,7 @@ def difference_colour(found):
 
 
 def plot_systems_and_differences(tables):
-    """Each system's EER with its interval, and the Siamese GRU's less each other one's, paired.
+    """Each system's EER with its interval, and the ensemble's less each other one's, paired.
 
     `tables` are a dict of systems to what `results.evaluate_over_draws` gives, a pandas.DataFrame each.
     """
@@ -80,11 +80,11 @@ def plot_systems_and_differences(tables):
     draw_intervals(left, [(system_name(name), interval(rates[name]), shades[name]) for name in names])
     left.set(xlabel="equal error rate (%)", ylabel="system", title="each by itself", xlim=(0, None))
     rows = []
-    for other in (name for name in names if name != "siamese_gru"):
-        found = difference(rates["siamese_gru"], rates[other])
+    for other in (name for name in names if name != "ensemble"):
+        found = difference(rates["ensemble"], rates[other])
         rows.append((system_name(other), found, difference_colour(found)))
     draw_intervals(right, rows, zero=True)
-    heading = "Siamese GRU less another, on the same speakers"
+    heading = "the ensemble less another, on the same speakers"
     right.set(xlabel="difference (percentage points)", ylabel="the other system", title=heading)
     figure.suptitle("95 % intervals over speakers", fontsize="medium")
     return figure

@@ -3,13 +3,17 @@
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.colors import LinearSegmentedColormap
 from scipy.stats import norm
 
 from helpers.calibration import det_curve
 from helpers.metrics import equal_error, error_rates
-from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, new_panels, place_legend
+from helpers.plots.style import BLUE, DIFFERENT, GREEN, GREY, SAME, new_panels, place_legend
 
 KINDS = ("same speaker", "different speakers")
+RATIOS = LinearSegmentedColormap.from_list("ratios", [DIFFERENT, "white", SAME])
+COSTS = {"min_dcf": "minDCF", "cllr": "Cllr", "min_cllr": "min Cllr"}  # other figures are rates
+NAMES = COSTS | {"eer": "EER", "roc_auc": "AUC", "eer_enrol5": "EER, 5 enrolled"}
 DET_TICKS = np.array([0.1, 0.5, 1, 2, 5, 10, 20, 40, 60])  # in per cent
 DET_ENDS = norm.ppf([0.0008, 0.7])  # a point beyond them is drawn at the edge
 
@@ -19,7 +23,7 @@ def draw_histograms(axes, scores, labels, edges, kinds=KINDS):
 
     The bins lie between `edges` (bins + 1,).
     """
-    for label, colour in ((0, ORANGE), (1, BLUE)):
+    for label, colour in ((0, DIFFERENT), (1, SAME)):
         count = np.histogram(scores[labels == label], edges)[0]
         share = 100 * count / max(1, count.sum())
         axes.stairs(share, edges, fill=True, alpha=0.6, color=colour, label=kinds[1 - label])
@@ -48,37 +52,42 @@ def plot_score_histograms(
     return figure
 
 
-def plot_similarity_matrix(scores, speakers, title=""):
-    """Log likelihood ratio of every utterance with every other, the speakers as blocks along the diagonal."""
-    figure, axes = plt.subplots(figsize=(6.2, 5.4))
-    image = axes.imshow(scores, vmin=-8, vmax=8, cmap="cividis", interpolation="nearest")
-    names, starts = np.unique(speakers, return_index=True)
-    axes.set_xticks(starts - 0.5, names, fontsize=7)
-    axes.set_yticks(starts - 0.5, names, fontsize=7)
-    axes.set(xlabel="utterances, marked where a speaker begins", ylabel="utterances", title=title)
+def plot_similarity_matrix(scores, speakers, title="", groups=None):
+    """Log likelihood ratio of every utterance with every other, the speakers as blocks along the diagonal.
+
+    `groups` (utterances,) are words that are put beside the speakers' names, such as their genders.
+    """
+    figure, axes = plt.subplots(figsize=(7, 6))
+    order = np.argsort(speakers, kind="stable")
+    image = axes.imshow(scores[np.ix_(order, order)], vmin=-6, vmax=6, cmap=RATIOS, interpolation="nearest")
+    names, first, sizes = np.unique(speakers, return_index=True, return_counts=True)
+    middles = np.cumsum(sizes) - (sizes + 1) / 2
+    axes.set_xticks(middles, names, fontsize=7)
+    words = names if groups is None else [f"{groups[row]} {speakers[row]}" for row in first]
+    axes.set_yticks(middles, words, fontsize=7)
+    axes.set(xlabel="speaker of the one utterance", ylabel="speaker of the other utterance", title=title)
     figure.colorbar(image, label="log likelihood ratio", extend="both")
     return figure
 
 
 def plot_roc_det(scores, labels, marks, title=""):
-    """ROC and DET curves of scored trials with operating points on both.
-
-    The DET plot's axes are normal deviates (Martin et al., 1997, "The DET curve in assessment of detection
-    task performance"), so that normally distributed scores give a straight line.
-    """
+    """ROC and DET curves of scored trials, with operating points, a dict of names to thresholds, on both."""
     thresholds, accepted, rejected, x, y = det_curve(scores, labels)
-    figure, (roc, det) = plt.subplots(1, 2, figsize=(9.5, 4.3))
+    figure, (roc, det) = plt.subplots(1, 2, figsize=(10, 5.2))
     roc.plot(100 * accepted, 100 * (1 - rejected), color="0.3")
     roc.plot([0, 100], [0, 100], color="0.8", linestyle="--")
-    roc.set(xlabel="false acceptance (%)", ylabel="targets accepted (%)", title="ROC", aspect="equal")
+    roc.set(xlabel="false acceptance (%)", ylabel="target trials accepted (%)", aspect="equal")
+    roc.set_title("ROC: receiver operating characteristic")
     det.plot(x, y, color="0.3")
     for (name, threshold), marker in zip(marks.items(), "osD^v", strict=False):
         at = np.searchsorted(thresholds, threshold)
         label = f"{name}: {100 * accepted[at]:.1f} / {100 * rejected[at]:.1f} %"
-        roc.plot(100 * accepted[at], 100 * (1 - rejected[at]), marker, label=label)
-        det.plot(*np.clip([x[at], y[at]], *DET_ENDS), marker, clip_on=False)
-    draw_det_axes(det, "DET")
-    roc.legend(title="false acceptance / false rejection", fontsize=8, title_fontsize=8, loc="lower right")
+        style = {"color": "black", "fillstyle": "none", "markersize": 9, "clip_on": False}
+        roc.plot(100 * accepted[at], 100 * (1 - rejected[at]), marker, label=label, **style)
+        det.plot(*np.clip([x[at], y[at]], *DET_ENDS), marker, **style)
+    draw_det_axes(det, "DET: detection error trade-off")
+    heading = "threshold: false acceptance / false rejection"
+    figure.legend(title=heading, loc="outside lower center", ncols=len(marks))
     figure.suptitle(title)
     return figure
 
@@ -118,10 +127,10 @@ def plot_rates(scores, labels, points, score=None, title="", kind="log likelihoo
     """Both error rates over the threshold, where they cross, operating points, and one trial's `score`."""
     thresholds, accepted, rejected = error_rates(scores, labels)
     rate, crossing = equal_error(scores, labels)
-    figure, axes = plt.subplots(figsize=(8, 3.6))
+    figure, axes = plt.subplots(figsize=(10, 3.6))
     x, let_in, turned_away = thresholds[:-1], 100 * accepted[:-1], 100 * rejected[:-1]
-    axes.plot(x, let_in, color=ORANGE, label="false acceptance (FAR): others let in")
-    axes.plot(x, turned_away, color=BLUE, label="false rejection (FRR): targets turned away")
+    axes.plot(x, let_in, color=DIFFERENT, label="false acceptance (FAR): others let in")
+    axes.plot(x, turned_away, color=SAME, label="false rejection (FRR): targets turned away")
     axes.plot(crossing, 100 * rate, "o", color=GREEN, label=f"equal error rate {100 * rate:.1f} %")
     low, high = score_range(scores, *points.values(), crossing if score is None else score)
     for height, (name, threshold) in zip(np.linspace(92, 60, len(points)), points.items(), strict=True):
@@ -156,13 +165,10 @@ def plot_error_rates(places, lines, xlabel, title="", intervals=None):
 
 
 def results_table(row):
-    """The figures of a row, a dict of `bootstrap.evaluate`, with their 95 % intervals: a pandas.DataFrame.
-
-    Rates are in per cent.
-    """
+    """The figures of a row of metrics.json, rates in per cent, with 95 % intervals: a pandas.DataFrame."""
     table = {}
     for name in (name for name in row if f"{name}_ci" in row):
-        scale, unit = (1, "") if name == "min_dcf" else (100, " %")
-        low, high = scale * np.array(row[f"{name}_ci"])
-        table[name] = f"{scale * row[name]:.2f}{unit}", f"{low:.2f} to {high:.2f}"
+        scale, form, unit = (1, ".2f", "") if name in COSTS else (100, ".1f", " %")
+        low, high = (f"{scale * end:{form}}" for end in row[f"{name}_ci"])
+        table[NAMES.get(name, name.replace("_", " "))] = f"{scale * row[name]:{form}}{unit}", f"{low} to {high}"
     return pd.DataFrame(table, index=["value", "95 % interval over speakers"]).T

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from helpers.plots.style import BLUE, draw_spectrogram, new_panels
+from helpers.plots.style import BLUE, GREY, draw_spectrogram, new_panels, place_legend
 
 
 def plot_siamese_network():
@@ -22,7 +22,7 @@ def plot_siamese_network():
     for y, name in ((2.4, "a"), (0.6, "b")):
         box(0.9, y, f"utterance {name}\n(frames, bins)", "#EAF2FA")
         box(3.6, y, "encoder\nGRU, pooling", "#CFE3F5")
-        box(5.9, y, f"voice {name}\nlength 1", "#EAF2FA")
+        box(5.9, y, f"embedding {name}\nlength 1", "#EAF2FA")
         arrow((1.85, y), (2.75, y))
         arrow((4.4, y), (5.3, y))
         arrow((6.5, y), (7.0, 1.5 + 0.25 * np.sign(y - 1.5)))
@@ -62,55 +62,64 @@ def plot_learning_curves(history, title=""):
     Parameters
     ----------
     history : dict of lists
-        `loss` and `val_loss`.
+        `loss` and `val_loss`; the first values are those before the first step.
     """
-    batches = "training batches (cropped, masked, other speeds)"
-    lines = {batches: history["loss"], "held-out speakers": history["val_loss"]}
-    figure = plot_losses({"": lines}, title, "balanced cross-entropy (nats)")
-    (axes,) = figure.axes
+    figure, axes = plt.subplots(figsize=(8, 3.4))
+    names = {"loss": "training batches (cropped, masked, other speeds)", "val_loss": "held-out speakers"}
+    for key, name in names.items():
+        axes.plot(history[key], marker=".", label=name)
     axes.axhline(np.log(2), color="0.6", linestyle="--")
-    axes.text(1, np.log(2), "ln 2: nothing told apart ", ha="left", va="bottom", color="0.4")
-    axes.set_ylim(0, 0.85)
-    axes.legend(loc="upper right", bbox_to_anchor=(1, 0.79))  # below the line of ln 2
+    axes.text(
+        len(history["loss"]) - 1, np.log(2), "ln 2: nothing told apart", ha="right", va="bottom", color="0.4"
+    )
+    axes.set(xlabel="epochs done", ylabel="balanced cross-entropy (nats)", title=title, ylim=(0, None))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
     return figure
 
 
 def plot_embeddings(maps, speakers):
     """Embeddings of several encoders in their first two principal components, a colour a speaker.
 
-    `maps` are a dict of names to arrays (utterances, dimensions).
+    `maps` are a dict of names to arrays (utterances, dimensions); the panels have one scale.
     """
-    figure, panels = new_panels(maps, len(maps), 4.5, 4)
+    figure, panels = new_panels(maps, len(maps), 4.5, 4, sharex=True, sharey=True)
     names = np.unique(speakers)
     for axes, (title, embeddings) in zip(panels, maps.items(), strict=True):
         centred = embeddings - embeddings.mean(axis=0)
         points = centred @ np.linalg.svd(centred, full_matrices=False)[2][:2].T
         for i, name in enumerate(names):
             mine = points[speakers == name]
-            axes.scatter(*mine.T, s=22, color=plt.get_cmap("tab20")(i % 20), marker="osD^v"[i % 5])
+            style = {"color": plt.get_cmap("tab20")(i % 20), "marker": "osD^v"[i % 5], "label": name}
+            axes.scatter(*mine.T, s=22, **style)
         axes.set(xlabel="first component", ylabel="second component", title=title)
+    place_legend(panels[-1], title="speaker")
     return figure
 
 
-def plot_loss_over_shift(shifts, losses, title=""):
-    """Loss of an untrained network against the shift b of its logits, which no b brings below ln 2."""
-    figure, axes = plt.subplots(figsize=(6, 2.8))
+def plot_loss_over_shift(shifts, losses, start, title=""):
+    """Loss of an untrained network against the shift b of its logits, and the b that training starts from."""
+    figure, axes = plt.subplots(figsize=(7, 3))
     axes.axhline(np.log(2), color="0.5", linestyle="--")
     axes.text(shifts[0], np.log(2), " ln 2", va="bottom", color="0.4")
-    axes.plot(shifts, losses, color=BLUE)
-    axes.set(xlabel="shift b", ylabel="balanced cross-entropy (nats)", ylim=(0, None))
-    axes.set(title=f"untrained: loss over the shift, {title}")
+    axes.plot(shifts, losses, color=GREY)
+    marks = {"training starts here": np.argmin(np.abs(shifts - start)), "the best b": np.argmin(losses)}
+    for (name, at), marker in zip(marks.items(), "os", strict=True):
+        axes.plot(shifts[at], losses[at], marker, color="black", label=name, fillstyle="none", markersize=9)
+    axes.set(xlabel="shift b", ylabel="balanced cross-entropy (nats)", ylim=(0, None), title=title)
+    axes.legend()
     return figure
 
 
 def plot_batch(batch, speakers, spectrogram):
-    """Three cropped and masked utterances of a batch, and the pairs that the batch holds."""
-    figure, rows = plt.subplots(1, 4, figsize=(10, 3))
-    for axes, values in zip(rows[:-1], batch, strict=False):
-        draw_spectrogram(axes, values, _extent(values, spectrogram))
-        axes.set(xlabel="time (s)", ylabel="frequency (kHz)", title="crop with a masked band")
+    """Three utterances of a batch, those with the widest masked bands, and which pairs share a speaker."""
+    figure, rows = plt.subplots(1, 4, figsize=(12, 3.2))
+    masked = np.sum(np.ptp(batch, axis=1) == 0, axis=1)
+    for axes, row in zip(rows, np.sort(np.argsort(-masked)[:3]), strict=False):
+        draw_spectrogram(axes, batch[row], _extent(batch[row], spectrogram))
+        axes.set(xlabel="time (s)", ylabel="frequency (kHz)", title=f"row {row}, a band masked")
     rows[-1].imshow(speakers[:, None] == speakers, cmap="Blues", interpolation="nearest")
-    rows[-1].set(xlabel="utterance", ylabel="utterance", title="same speaker")
+    rows[-1].set(xlabel="row of the batch", ylabel="row of the batch", title="pairs of one speaker")
     return figure
 
 
@@ -118,16 +127,3 @@ def _extent(values, spectrogram):
     """Where a spectrogram (frames, bins) begins and ends: 0, its seconds, 0, and its highest kHz."""
     seconds = len(values) * spectrogram.hop_length / spectrogram.sample_rate
     return 0, seconds, 0, spectrogram.sample_rate / 2000
-
-
-def plot_gru_states(values, states, spectrogram, title=""):
-    """A spectrogram `(frames, bins)` above the GRU's states `(frames, units)`, on one time axis."""
-    figure, (upper, lower) = plt.subplots(2, 1, figsize=(8, 4.5), sharex=True)
-    extent = _extent(values, spectrogram)
-    draw_spectrogram(upper, values, extent)
-    upper.set(ylabel="frequency (kHz)", title=f"log spectrogram, {title}")
-    extent = (*extent[:3], states.shape[1])
-    image = draw_spectrogram(lower, states, extent, cmap="RdBu", vmin=-1, vmax=1)
-    lower.set(xlabel="time (s)", ylabel="state", title="the GRU's states, untrained")
-    figure.colorbar(image, ax=lower, label="value")
-    return figure

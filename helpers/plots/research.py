@@ -67,6 +67,30 @@ def plot_forest(table, group):
     return figure
 
 
+def plot_steps(table):
+    """The error after each step from a plain network to the ensemble, a line a corpus; of steps.csv."""
+    figure, axes = plt.subplots(figsize=(9, 3.8))
+    for (corpus, rows), colour in zip(table.groupby("corpus", sort=False), (BLUE, ORANGE), strict=False):
+        axes.plot(100 * rows["eer"], rows["step"], "o-", color=colour, label=corpus)
+        for _, row in rows.iterrows():
+            at = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "color": colour}
+            axes.annotate(f"{100 * row['eer']:.1f}", (100 * row["eer"], row["step"]), fontsize=8, **at)
+    axes.invert_yaxis()
+    axes.set(
+        xlabel="cross-validated equal error rate (%)", xlim=(0, None), title="each row adds to the one above"
+    )
+    axes.legend()
+    return figure
+
+
+def steps_table(table):
+    """The steps of steps.csv as text: error, and paired difference from the step before, in per cent."""
+    gaps = 100 * table[["difference", "low", "high"]].to_numpy()
+    text = ["" if np.isnan(gap[0]) else "{:+.1f} ({:+.1f} to {:+.1f})".format(*gap) for gap in gaps]
+    whole = {"EER %": (100 * table["eer"]).round(1), "to the step before": text}
+    return table[["corpus", "step"]].assign(**whole).set_index(["corpus", "step"])
+
+
 def ideas_table(tested):
     """All ideas of ideas.csv, a pandas.DataFrame, as text: corpus by corpus the best first, in per cent."""
     rows = []

@@ -15,6 +15,7 @@ plt.rc("axes.spines", top=False, right=False)
 plt.rc("legend", frameon=False)
 
 SYSTEM_NAMES = {
+    "ensemble": "the ensemble",
     "siamese_gru": "Siamese GRU",
     "mfcc_lda": "MFCCs and LDA",
     "ge2e_softmax": "GE2E, softmax",
@@ -23,8 +24,8 @@ SYSTEM_NAMES = {
     "vgg_attention": "VGG, attention",
     "resnet18_attention": "ResNet-18, attention",
 }
-MAIN_COLOURS = {"siamese_gru": BLUE, "published_recipe": ORANGE, "mfcc_lda": GREEN}
-OTHER_COLOURS = ("#CC79A7", "#E69F00", "#56B4E9", "#000000", GREY)  # Okabe and Ito's as well
+MAIN_COLOURS = {"ensemble": BLUE, "siamese_gru": "#56B4E9", "published_recipe": ORANGE, "mfcc_lda": GREEN}
+OTHER_COLOURS = ("#CC79A7", "#E69F00", "#000000", GREY, "#882255")  # Okabe and Ito's; the last is Tol's
 
 
 def system_name(system):

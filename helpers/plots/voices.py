@@ -136,13 +136,11 @@ def save_page(page, out, name):
     return path
 
 
-def plot_accuracy_by_neighbours(counts, systems, title=""):
-    """Identification accuracy over the number of neighbours that vote, a line a way of comparing."""
+def plot_accuracy_by_neighbours(counts, values, title=""):
+    """Identification accuracy over the number of neighbours that vote."""
     figure, axes = plt.subplots(figsize=(6, 3.2))
-    for (name, values), marker in zip(systems.items(), "os", strict=False):
-        axes.plot(counts, 100 * np.asarray(values), marker + "-", label=name)
+    axes.plot(counts, 100 * np.asarray(values), "o-")
     axes.set(xlabel="neighbours that vote (k)", ylabel="identified (%)", xticks=counts, title=title)
-    axes.legend()
     return figure
 
 

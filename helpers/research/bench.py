@@ -1,67 +1,165 @@
-"""Training time, accuracy over time and memory of three systems on one machine.
+"""Training time, memory and errors of four systems on one machine, each tested once, when it is trained.
 
-`python -m helpers.research.bench --data DIR --out OUT` has `bench_worker` train each system with each seed,
-in a process of its own, and writes OUT/bench.json, bench.md (tables) and bench.png (accuracy over time).
-A result in bench.json is not measured again unless corpus, machine or the code that ran have changed.
+`python -m helpers.research.bench --data DIR --out OUT` trains each system with each seed in a process of its
+own, and writes OUT/bench.json and OUT/bench.md (tables). What is in bench.json is not measured again unless
+corpus, machine or the code that it depends on, this file included, have changed.
+
+The clock runs from waveforms to a system with its threshold: features, augmentation and compilation are in
+it, imports and the test are not. Memory is the highest of the process, the test included, and the libraries,
+which are the same for all; a GPU's own is not counted.
 """
 
 import json
-import signal
-import subprocess
+import os
+import platform
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib import import_module, metadata
+from multiprocessing import get_context
 from pathlib import Path
 
-import matplotlib.pyplot as plt
+import keras
 import numpy as np
 import psutil
 
-from helpers import PROJECT, InputError
+from helpers import PROJECT, InputError, batches, features, first_line, training
 from helpers.batch.report import markdown_table
+from helpers.calibration import Calibration
 from helpers.command_line import new_parser, run_program
 from helpers.data import corpora, course
-from helpers.files import atomic_write, file_digest
-from helpers.plots.style import BLUE, GREEN, ORANGE, place_legend
+from helpers.ensemble.members import MEMBERS, statistics_encoder
+from helpers.evaluation.results import record_scores
+from helpers.files import atomic_write, file_digest, import_closure
+from helpers.research import baselines
+from helpers.verifier import load_verifier
 
-NAMES = {
-    "siamese_gru": "Siamese GRU",
-    "published_recipe": "published recipe",
-    "mfcc_lda": "MFCCs and LDA, no network",
-}
-LEVELS = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 SIZES = (500, 5_000, 50_000)
-CHILD = [sys.executable, "-m", "helpers.research.bench_worker"]
-EVERY = 0.05  # seconds from one look at a process to the next
+CHUNK = 500  # utterances embedded at a time
+MODEL = PROJECT / "notebooks" / "models" / "siamese_gru.keras"  # that embeds them
+ENSEMBLE = training.TrainingHooks(tuple(MEMBERS.values()), (statistics_encoder,), plda=True)
 
 
-def time_to(curve, level):
-    """Seconds of the first point `[seconds, accuracy]` of a curve at or above an accuracy; None if never."""
-    return next((seconds for seconds, accuracy in curve if accuracy >= level), None)
+# ---- what is measured, in a process of its own
 
 
-def ratios(runs):
-    """How the Siamese GRU compares with the published recipe, seed by seed.
+def run_verifier(folder, out, seed=0, hooks=None, **settings):
+    """Train and test the system of notebook 04, or with other `hooks` of `training.train`, as `baselines` do.
 
-    Returns
-    -------
-    dict of lists
-        A ratio, ours over theirs, for each seed that both have: of the errors (1 - accuracy), of the EERs, of
-        the training times, and of the time in which ours reaches the best accuracy on their curve to all of
-        their training time. None where ours never does, or for a division by 0.
+    `settings` are those of its config. The row has `final_seconds` too, those of the encoders that are kept
+    and their PLDA alone: the trainings before have given weights and threshold.
     """
-    of = {(run["system"], run["seed"]): run for run in runs}
-    found = {"errors": [], "eer": [], "seconds": [], "overtaking": []}
-    for seed in sorted({seed for _, seed in of}):
-        ours, theirs = of.get(("siamese_gru", seed)), of.get(("published_recipe", seed))
-        if ours and theirs:
-            overtaken = time_to(ours["curve"], max(accuracy for _, accuracy in theirs["curve"]))
-            mine = (1 - ours["accuracy"], ours["eer"], ours["seconds"], overtaken)
-            other = (1 - theirs["accuracy"], theirs["eer"], theirs["seconds"], theirs["seconds"])
-            for ratio, one, two in zip(found.values(), mine, other, strict=True):
-                ratio.append(None if one is None or not two else one / two)
-    return found
+    train, test = corpora.load_course(folder)
+    start = time.perf_counter()
+    config = batches.TrainingConfig(seed=seed, **settings)
+    verifier, _ = training.train(train, features.Spectrogram(), config, hooks)
+    facts = {"train_seconds": time.perf_counter() - start}
+    facts |= {name: verifier.facts[name] for name in ("final_seconds", "parameters")}
+    embeddings = verifier.embed(test.waveforms)
+    scores, fixed = verifier.scores(embeddings), (verifier.threshold, Calibration(1, 0))
+    enrolled = partial(verifier.enrolled_scores, embeddings)
+    return record_scores(out, "verifier", scores, *fixed, test, facts, enrolled)
+
+
+# Their names in the tables, and functions (folder of the corpus, folder to write to, seed) -> row.
+SYSTEMS = {
+    "siamese_gru": ("Siamese GRU", run_verifier),
+    "ensemble": ("ensemble", partial(run_verifier, hooks=ENSEMBLE, held_out_folds=2)),
+    "published_recipe": ("published recipe", baselines.run_published_recipe),
+    "mfcc_lda": ("MFCCs and LDA, no network", baselines.run_mfcc_lda),
+}
+
+
+def embed_many(size, verifier, clips):
+    """Embed many utterances chunk by chunk, and keep nothing but the embeddings.
+
+    They are some clips over and over, shifted, at another level and in other noise each time: new utterances
+    for memory and time, not new speakers. Making them, and compiling (on a chunk that is thrown away), is not
+    timed.
+    """
+    rng, embeddings, seconds = np.random.default_rng(0), [], 0.0
+    verifier.embed(clips[np.arange(CHUNK) % len(clips)])
+    for start in range(0, size, CHUNK):
+        chunk = clips[np.arange(start, min(start + CHUNK, size)) % len(clips)]
+        chunk = np.roll(chunk, rng.integers(chunk.shape[1]), axis=1) * rng.uniform(0.3, 1, (len(chunk), 1))
+        chunk = (chunk + rng.normal(0, 1e-3, chunk.shape)).astype(np.float32)
+        begun = time.perf_counter()
+        embeddings.append(verifier.embed(chunk))
+        seconds += time.perf_counter() - begun
+    return {"utterances": sum(map(len, embeddings)), "seconds": seconds}
+
+
+def peak_memory():
+    """Highest memory of this process so far, in MB; on macOS, where psutil has no peak, that of now."""
+    try:
+        return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+    except (OSError, LookupError):
+        memory = psutil.Process().memory_info()
+        return getattr(memory, "peak_wset", memory.rss) / 1e6
+
+
+def measure(task, folder):
+    """What a task finds on a course folder, a dict: a `system` with a `seed`, or so many `utterances`."""
+    if "system" in task:
+        with tempfile.TemporaryDirectory() as out:
+            row = SYSTEMS[task["system"]][1](folder, out, task["seed"])
+    else:
+        clips = corpora.load_course(folder)[0].waveforms
+        row = embed_many(task["utterances"], load_verifier(MODEL), clips)
+    return row | {"peak_mb": peak_memory()}
+
+
+def device_name():
+    """The accelerator that Keras' backend sees, by name; else "CPU"."""
+    backend = import_module(keras.backend.backend())
+    if backend.__name__ == "torch":
+        return backend.cuda.get_device_name() if backend.cuda.is_available() else "CPU"
+    if backend.__name__ == "jax":
+        return "CPU" if (first := backend.devices()[0]).platform == "cpu" else first.device_kind
+    found = backend.config.list_physical_devices("GPU")
+    return backend.config.experimental.get_device_details(found[0])["device_name"] if found else "CPU"
+
+
+def machine_facts():
+    """What figures depend on beside the code: processor, device, versions; nothing that names the host."""
+    backend = keras.backend.backend()
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    facts = {"cpus": cpus, "processor": platform.machine(), "system": platform.system()}
+    facts |= {"device": device_name(), "backend": backend, "python": platform.python_version()}
+    return facts | {name: metadata.version(name) for name in ("keras", backend, "numpy")}
+
+
+# ---- tables
+
+# What a run holds: its title, and how `format_spread` writes it.
+COLUMNS = {
+    "accuracy": ("accuracy", ".1f", " %", 100),
+    "eer": ("EER", ".1f", " %", 100),
+    "eer_enrol5": ("EER, 5 enrolled", ".1f", " %", 100),
+    "train_seconds": ("training", ".1f", " s"),
+    "final_seconds": ("without held-out folds", ".1f", " s"),
+    "peak_mb": ("peak memory", ",.0f", " MB"),
+    "parameters": ("parameters", ",.0f"),
+}
+
+
+def ratios(runs, system):
+    """A system's figures over those of the published recipe, a row for each seed that both have.
+
+    Four ratios each: of the training times, all in all and without held-out folds, of the errors
+    (1 - accuracy), of the EERs; None for a division by 0.
+    """
+
+    def figures(run):
+        seconds = run["train_seconds"]
+        return seconds, run.get("final_seconds", seconds), 1 - run["accuracy"], run["eer"]
+
+    recipe = {run["seed"]: figures(run) for run in runs if run["system"] == "published_recipe"}
+    ours = {run["seed"]: figures(run) for run in runs if run["system"] == system}
+    both = [zip(ours[seed], recipe[seed], strict=True) for seed in ours if seed in recipe]
+    return [[one / two if two else None for one, two in each] for each in both]
 
 
 def format_spread(values, form, unit="", scale=1):
@@ -75,146 +173,76 @@ def format_spread(values, form, unit="", scale=1):
 
 
 def systems_table(runs):
-    """A row for each system: accuracy, errors, time, time to each accuracy, memory, size."""
-    head = ["system", "accuracy", "EER", "EER, 5 enrolled", "training", *(f"to {x:.0%}" for x in LEVELS)]
-    rows = [[*head, "peak memory", "parameters"]]
-    for system, name in NAMES.items():
+    """A row for each system: accuracy, errors, time, memory, size."""
+    rows = [["system", *(title for title, *_ in COLUMNS.values())]]
+    for system, (name, _) in SYSTEMS.items():
         if mine := [run for run in runs if run["system"] == system]:
-            of = {key: [run[key] for run in mine] for key in mine[0]}
-            rates = [format_spread(of[key], ".1f", " %", 100) for key in ("accuracy", "eer", "eer_enrol5")]
-            times = [of["seconds"], *([time_to(curve, level) for curve in of["curve"]] for level in LEVELS)]
-            size = [format_spread(of["peak_mb"], ",.0f", " MB"), format_spread(of["parameters"], ",.0f")]
-            rows.append([name, *rates, *(format_spread(values, ".1f", " s") for values in times), *size])
+            found = (([run.get(key) for run in mine], *form) for key, (_, *form) in COLUMNS.items())
+            rows.append([name, *(format_spread(*each) for each in found)])
     return markdown_table(rows)
 
 
 def ratios_table(runs):
-    """Ours over the published recipe, as `ratios` has it."""
-    words = ("errors (1 - accuracy)", "EER", "training time")
-    words += ("time until ours is as accurate as the recipe ever gets, over its whole training",)
-    spreads = [format_spread(values, ".3f") for values in ratios(runs).values()]
-    head = ("Siamese GRU over published recipe", "ratio")
-    return markdown_table([head, *zip(words, spreads, strict=True)])
+    """A row for each of our systems: its `ratios`."""
+    rows = [("over the published recipe", "training", "without held-out folds", "1 - accuracy", "EER")]
+    for system in ("siamese_gru", "ensemble"):
+        if found := ratios(runs, system):
+            cells = (format_spread(column, ".3f") for column in zip(*found, strict=True))
+            rows.append((SYSTEMS[system][0], *cells))
+    return markdown_table(rows)
 
 
-def report(results):
-    """bench.md of what is in bench.json."""
-    runs = results["runs"]
-    facts = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
+def report(records, conditions, failed):
+    """bench.md: the tables of records of a corpus and machine, and a line for each failure."""
+    runs = [record for record in records if "system" in record]
+    facts = ", ".join(f"{name} {value}" for name, value in conditions["machine"].items())
     seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
     parts = [
-        "# Three systems side by side",
-        f"Corpus: {results['corpus']['name']}. Machine: {facts}.",
+        "# Four systems side by side",
+        f"Corpus: {conditions['corpus']['name']}. Machine: {facts}.",
         f"Mean, lowest and highest of seeds {seeds}. Balanced accuracy and EER are over all test trials, the "
-        "threshold is from training speakers (published recipe: 0.5). "
-        'Training is timed from waveforms to a system with its threshold; "to 80%" is the time until the '
-        "test trials are decided so well for the first time. Memory is the whole process's.",
+        "threshold is from training speakers (published recipe: 0.5). Training is timed from waveforms to a "
+        "system with its threshold; without the held-out folds, which give threshold and weights, it is the "
+        "time of the encoders that are kept and their PLDA. Memory is the whole process's.",
         systems_table(runs),
         ratios_table(runs),
     ]
-    if results["growth"]:
-        said = "Varied copies of synthesised utterances, in chunks; the scores of all pairs are not computed."
-        rows = [("utterances embedded", "each", "peak memory")]
-        for record in sorted(results["growth"], key=lambda record: record["utterances"]):
-            each = f"{1000 * record['seconds'] / record['utterances']:.2f} ms"
-            rows.append((f"{record['utterances']:,}", each, f"{record['peak_mb']:,.0f} MB"))
+    rows = [("utterances embedded", "each", "peak memory")]
+    grown = [record for record in records if "utterances" in record]
+    for record in sorted(grown, key=lambda record: record["utterances"]):
+        each = f"{1000 * record['seconds'] / record['utterances']:.2f} ms"
+        rows.append((f"{record['utterances']:,}", each, f"{record['peak_mb']:,.0f} MB"))
+    if grown:
+        said = "Varied copies of training utterances, in chunks; the scores of all pairs are not computed."
         parts += [said, markdown_table(rows)]
-    parts += [f"Not measured: {line}" for line in results["failed"]]
+    parts += [f"Not measured: {line}" for line in failed]
     return "\n\n".join(parts) + "\n"
 
 
-def draw(runs):
-    """Accuracy over seconds of training on a logarithmic axis, a line a run, its seed at its end."""
-    figure, axis = plt.subplots(figsize=(9, 4))
-    for (system, name), colour in zip(NAMES.items(), (BLUE, ORANGE, GREEN), strict=True):
-        for run in (run for run in runs if run["system"] == system):
-            seconds, accuracy = np.transpose(run["curve"])
-            axis.plot(seconds, 100 * accuracy, "o-", color=colour, markersize=2, linewidth=0.8, label=name)
-            axis.annotate(f" {run['seed']}", (seconds[-1], 100 * accuracy[-1]), color=colour, fontsize=8)
-            name = None  # once in the legend
-    axis.set(xscale="log", xlabel="seconds of training", ylabel="balanced accuracy on the test trials (%)")
-    axis.set_title("a line for each seed", loc="left")
-    place_legend(axis)
-    return figure
+# ---- the bench
 
 
-def run_command(command, watch=lambda process: None):
-    """Run a command in the project's folder without its output.
-
-    Parameters
-    ----------
-    command : list of str
-    watch : callable (psutil.Popen)
-        Called again and again while it runs.
-
-    Raises
-    ------
-    InputError
-        When it fails: the last line on its stderr, or how it ended.
-    """
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
-        process = psutil.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=errors)
-        try:
-            while process.poll() is None:
-                watch(process)
-                time.sleep(EVERY)
-        except BaseException:
-            for each in [*process.children(recursive=True), process]:
-                with suppress(psutil.NoSuchProcess):
-                    each.kill()
-            process.wait()
-            raise
-        errors.seek(0)
-        lines = errors.read().strip().splitlines()
-    if process.returncode < 0:
-        raise InputError(f"ended by {signal.Signals(-process.returncode).name}")
-    if process.returncode:
-        raise InputError(lines[-1].strip() if lines else f"ended with status {process.returncode}")
+def run_apart(function, *arguments):
+    """What a function gives in a fresh process; its exception, or BrokenProcessPool where it was killed."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
-def run_worker(task, folder):
-    """The answer of a fresh process to a task of `bench_worker`; InputError, one line, when it fails."""
-    with tempfile.TemporaryDirectory() as scratch:
-        answer = Path(scratch, "answer.json")
-        run_command([*CHILD, "--data", str(folder), "--out", str(answer), "--task", json.dumps(task)])
-        if not answer.exists():
-            raise InputError("ended with status 0")
-        return json.loads(answer.read_text())
-
-
-def earlier_results(path, corpus, here, fresh):
-    """What an earlier bench.json holds of this corpus, this machine and the code as it stands: runs, growth.
-
-    And `outdated`, so that no hour of measuring is lost: records that are not, or with `fresh` all of them.
-
-    Raises
-    ------
-    InputError
-        When the file is something else.
-    """
-
-    def fits(record):
-        files = {PROJECT / "helpers" / name: known for name, known in record["code"].items()}
-        same = all(file.is_file() and file_digest(file) == known for file, known in files.items())
-        return same and not fresh and (record["corpus"], record["machine"]) == (corpus, here)
-
-    try:
-        found = json.loads(path.read_text()) if path.exists() else {"runs": [], "growth": []}
-        kept = {"runs": [], "growth": [], "outdated": found.get("outdated", [])}
-        for kind in ("runs", "growth"):
-            for record in found[kind]:
-                kept[kind if fits(record) else "outdated"].append(record)
-        return kept
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{path.name} is no earlier result ({error}); move it away") from error
+def code_of(task):
+    """Hashes of the files that a task's figures depend on, by their paths below the project."""
+    system = task.get("system")
+    module = f"systems.{system}" if system in baselines.SYSTEMS else "training"
+    files = import_closure(f"import helpers.{module}, helpers.evaluation.results, helpers.data.corpora")
+    files |= {Path(__file__), Path(baselines.__file__)} if system else {Path(__file__), MODEL}
+    return {file.relative_to(PROJECT).as_posix(): file_digest(file) for file in sorted(files)}
 
 
 def bench(options):
-    """Measure what is missing, and write bench.json after each process, bench.md and bench.png at the end.
+    """Measure what is missing, and write bench.json after each process, bench.md of what was asked for.
 
-    bench.json holds `corpus`, `machine`, `runs`, `growth`; in `failed` a line for each failure; and in
-    `outdated` earlier records of other code, another corpus or machine, which are not reported. The exit
-    status is returned: 1 when something failed.
+    bench.json holds a record of each measurement, with its corpus, machine and code; those of another corpus
+    or machine or of other code stay there, but are not reported. The exit status is returned: 1 when
+    something failed.
 
     Raises
     ------
@@ -223,63 +251,47 @@ def bench(options):
     """
     if options.repeats < 1:
         raise InputError(f"{options.repeats} repetitions", expected="at least 1")
-    folder, out = course.course_folder(options.data).resolve(), Path(options.out)
+    folder, path = course.course_folder(options.data).resolve(), Path(options.out, "bench.json")
     name = corpora.load_course(folder)[1].name
     files = [file for stem in ("trs", "tes") for file in sorted(folder.glob(f"{stem}.*"))]
     corpus = {"name": name, "files": {file.name: file_digest(file) for file in files}}
-    here = run_worker({"machine": True}, folder)
-    results = {"corpus": corpus, "machine": here, "failed": []}
-    results |= earlier_results(out / "bench.json", corpus, here, options.fresh)
-
-    def attempt(name, task, kind=None):
-        """The worker's answer, kept when it is a record of a `kind`; None when it failed."""
-        answer = None
-        try:
-            answer = run_worker(task, folder)
-        except InputError as error:
-            results["failed"].append(f"{name}: {error}")
-            print(results["failed"][-1], file=sys.stderr, flush=True)
-        if answer and kind:
-            results[kind].append(answer | {"corpus": corpus, "machine": here})
-            print(f"{name}: {answer['seconds']:.1f} s", flush=True)
-        save()
-        return answer
-
-    def save():
-        with atomic_write(out / "bench.json") as temporary:
-            temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
-
-    save()
-    done = {(run["system"], run["seed"]) for run in results["runs"]}
-    done |= {record["utterances"] for record in results["growth"]}
-    for seed in range(options.repeats):
-        for system in NAMES:
-            if (system, seed) not in done:
-                attempt(f"{system}, seed {seed}", {"system": system, "seed": seed}, "runs")
-    if sizes := [size for size in SIZES if options.growth and size not in done]:
-        with tempfile.TemporaryDirectory() as scratch:
-            model = str(Path(scratch, "model.keras"))
-            saved = attempt("a model to embed with", {"save": model})
-            for size in sizes if saved else []:
-                attempt(f"{size:,} utterances", {"model": model, "size": size} | saved, "growth")
-    with atomic_write(out / "bench.md") as temporary:
-        temporary.write_text(report(results), encoding="utf-8")
-    with atomic_write(out / "bench.png") as temporary:
-        figure = draw(results["runs"])
-        figure.savefig(temporary, dpi=120)
-        plt.close(figure)
-    print(report(results), end="")
-    return 1 if results["failed"] else 0
+    try:
+        records = [dict(record) for record in json.loads(path.read_text())] if path.exists() else []
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path.name} is no earlier result ({error}); move it away") from error
+    conditions = {"corpus": corpus, "machine": run_apart(machine_facts)}
+    tasks = [{"system": system, "seed": seed} for seed in range(options.repeats) for system in SYSTEMS]
+    tasks += [{"utterances": size} for size in SIZES if options.growth]
+    reported, failed = [], []
+    for task in tasks:
+        about = task | conditions | {"code": code_of(task)}
+        known = [record for record in records if about.items() <= record.items()]
+        if not known:
+            name = ", ".join(f"{key} {value}" for key, value in task.items())
+            try:
+                known = [run_apart(measure, task, folder) | about]
+                print(f"{name}: measured", flush=True)
+            except Exception as error:  # whatever it is, the next one may do
+                failed.append(f"{name}: {first_line(type(error).__name__, error)}")
+                print(failed[-1], file=sys.stderr, flush=True)
+            records += known
+            with atomic_write(path) as temporary:
+                temporary.write_text(json.dumps(records, indent=1, allow_nan=False) + "\n")
+        reported += known
+    text = report(reported, conditions, failed)
+    with atomic_write(path.with_suffix(".md")) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    print(text, end="")
+    return 1 if failed else 0
 
 
 def main(arguments=None):
     """The command line; returns the exit status: 1 when something failed."""
     parser = new_parser("research.bench", __doc__)
     parser.add_argument("--data", default="", help="folder with trs.pkl and tes.pkl (default: the course's)")
-    parser.add_argument("--out", required=True, help="folder of bench.json, bench.md and bench.png")
+    parser.add_argument("--out", required=True, help="folder of bench.json and bench.md")
     parser.add_argument("--repeats", type=int, default=3, help="seeds 0, 1, ... of each system (default: 3)")
     parser.add_argument("--growth", action="store_true", help="embed up to 50,000 utterances too")
-    parser.add_argument("--fresh", action="store_true", help="measure again what is in bench.json")
     return run_program(bench, parser.parse_args(arguments))
 
 

@@ -8,6 +8,7 @@ anew from all of them.
 
 import json
 import sys
+import time
 from collections import deque
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import PROJECT, InputError, augmentation, features, metrics, pairs, training
-from helpers.batches import TrainingConfig
+from helpers.batches import TrainingConfig, assign_folds
 from helpers.bootstrap import paired_difference
 from helpers.command_line import new_parser, run_program
 from helpers.data import corpora
@@ -30,7 +31,7 @@ RESULTS = PROJECT / "notebooks" / "results"
 
 
 def run_idea(corpus, idea, config):
-    """Train the folds' encoders as an idea says.
+    """Train an encoder for each fold that is held out, as an idea says.
 
     Parameters
     ----------
@@ -39,6 +40,7 @@ def run_idea(corpus, idea, config):
     idea : dict
         Changes to the course's training, as in `ideas.IDEAS`.
     config : batches.TrainingConfig
+        Its `held_out_folds` are trained and scored.
 
     Returns
     -------
@@ -46,37 +48,42 @@ def run_idea(corpus, idea, config):
         `speakers` (utterances,); `held_out` (encoders, utterances); the embeddings of all utterances by each
         encoder, `clean` and `disturbed` (encoders, utterances, dimensions); `seconds`, `parameters`.
     """
-    spectrogram = features.Spectrogram(**idea.get("spectrogram", {}))
+    started, spectrogram = time.perf_counter(), features.Spectrogram(**idea.get("spectrogram", {}))
     weights = idea.get("objective", {"pairs": 1})
     apart = 1 if "unshared" in weights else idea.get("encoder", {}).get("towers", 1)
+    build = partial(encoders.build_encoder, **idea.get("encoder", {}))
     hooks = training.TrainingHooks(
-        encoder=partial(encoders.build_encoder, config=encoders.EncoderConfig(**idea.get("encoder", {}))),
+        encoders=(build,),
         objective=objectives.objective(weights, apart),
         copies=training_hooks.training_copies(**idea.get("copies", {})),
         augment=training_hooks.augmenter(idea["augment"]) if "augment" in idea else None,
     )
     config = replace(config, **idea.get("config", {}))
-    last, folds = deque(maxlen=idea.get("average", 1)), []
+    speakers = np.unique(corpus.speakers, return_inverse=True)[1]
+    copies, labels = hooks.copies(corpus, speakers, spectrogram, config)
+    fold, seconds = assign_folds(speakers, config.folds, config.seed), time.perf_counter() - started
+    waveforms = {"clean": corpus.waveforms, "disturbed": augmentation.random_channel(corpus.waveforms)}
+    heard = {name: spectrogram(each) for name, each in waveforms.items()}
+    found = {"held_out": [], "clean": [], "disturbed": []}
+    for number in range(config.held_out_folds):
+        others = np.random.default_rng([config.seed, number]).permutation(np.unique(speakers[fold != number]))
+        learners = np.isin(speakers, others[: idea.get("max_speakers")])
+        last = deque(maxlen=idea.get("average", 1))
 
-    def keep(_, trained):
-        folds[:] = trained
-        last.append([fold.encoder.get_weights() for fold in trained])
+        def keep(_, trained, last=last):
+            last.append(trained[0].get_weights())
 
-    verifier, _ = training.train(corpus, spectrogram, config, after_epoch=keep, hooks=hooks)
-    for fold, *weights in zip(folds, *last, strict=True):
-        fold.encoder.set_weights([np.mean(each, axis=0) for each in zip(*weights, strict=True)])
-    result = {
-        "corpus": corpus.name,
-        "speakers": np.unique(corpus.speakers, return_inverse=True)[1],
-        "held_out": np.stack([fold.held_out for fold in folds]),
-        "seconds": verifier.facts["train_seconds"],
-        "parameters": count_parameters(folds[0].encoder),
-    }
-    conditions = {"clean": corpus.waveforms, "disturbed": augmentation.random_channel(corpus.waveforms)}
-    for name, waveforms in conditions.items():
-        inputs = spectrogram(waveforms)
-        result[name] = np.stack([embed_crops(fold.encoder, inputs, idea.get("crops", 1)) for fold in folds])
-    return result
+        (encoder,), state = training.fit_encoders(
+            copies, labels, learners, config, hooks, number, after_epoch=keep
+        )
+        encoder.set_weights([np.mean(each, axis=0) for each in zip(*last, strict=True)])
+        found["held_out"].append(fold == number)
+        for name, inputs in heard.items():
+            found[name].append(embed_crops(encoder, inputs, idea.get("crops", 1)))
+        seconds += state.seconds
+    found = {name: np.stack(each) for name, each in found.items()}
+    facts = {"corpus": corpus.name, "seconds": seconds, "parameters": count_parameters(encoder)}
+    return facts | {"speakers": speakers} | found
 
 
 def embed_crops(encoder, spectrograms, crops=1, share=0.7):
@@ -158,7 +165,7 @@ def summarise(results, draws=1000):
             known = np.unique(runs[0]["speakers"][~runs[0]["held_out"][0]])
             row = {"corpus": corpus, "idea": idea, "group": group, "what": what, "base": base}
             row |= {"seeds": len(seeds), "speakers": len(np.unique(clean[0][2]))}
-            row["max_speakers"] = changes.get("config", {}).get("max_speakers") or len(known)
+            row["max_speakers"] = changes.get("max_speakers", len(known))
             row["eer"] = np.mean([_rate(*each[:2]) for each in clean])
             row["eer_enrol5"] = np.mean([_rate(*each[4:]) for each in clean])
             row["eer_disturbed"] = np.mean([_rate(*each[:2]) for each in disturbed])
@@ -228,7 +235,8 @@ def run_ideas(options):
         for name in options.ideas or ideas.IDEAS:
             kept, changes = out / f"{train.name}-{name}-{seed}.npz".replace("/", "_"), ideas.IDEAS[name][3]
             if not kept.exists() and "backend" not in changes:
-                result = run_idea(train, changes, TrainingConfig(seed=seed, encoders=options.encoders))
+                config = TrainingConfig(seed=seed, held_out_folds=options.encoders)
+                result = run_idea(train, changes, config)
                 with atomic_write(kept) as part, part.open("wb") as file:
                     np.savez(file, **result)
                 rate = _rate(*score_idea(result, changes)[:2])

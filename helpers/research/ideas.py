@@ -4,17 +4,20 @@ What earned its place is in the course's own files. The rest was measured and le
 a comparison; notebook 11 shows what each gave.
 
 Each idea has a group, a description, the idea that it is compared with, and its changes: arguments of
-`features.Spectrogram` (`spectrogram`), `batches.TrainingConfig` (`config`), `encoders.EncoderConfig`
+`features.Spectrogram` (`spectrogram`), `batches.TrainingConfig` (`config`), `encoders.build_encoder`
 (`encoder`), `training_hooks.training_copies` (`copies`), `training_hooks.augmenter` (`augment`); weights of
-`objectives.OBJECTIVES` (`objective`). `average` takes the mean of the weights after so many last epochs,
-`crops` that of the embeddings of so many stretches. `backend` trains nothing: one of
-`training_hooks.BACKENDS` scores the embeddings of the base in place of the cosine, fitted with as many
-disturbed copies as `other_channels` says beside the clean ones.
+`objectives.OBJECTIVES` (`objective`). Each encoder learns from at most `max_speakers` speakers, drawn at
+random. `average` takes the mean of the weights after so many last epochs, `crops` that of the embeddings of
+so many stretches. `backend` trains nothing: one of `training_hooks.BACKENDS` scores the embeddings of the
+base in place of the cosine, fitted with as many disturbed copies as `other_channels` says beside the clean
+ones.
 """
 
 from functools import partial
 
 PLAIN = {"encoder": {"stride": 1, "shortcut": False}, "config": {"speeds": (0.9, 1.1), "widest_mask": 1 / 6}}
+
+LAST_STATE = {"sequence": "last state", "pooling": "none", "shortcut": False}
 
 
 def idea(group, what, base="course", **changes):
@@ -37,30 +40,28 @@ IDEAS = {
     "plain_stride": alone("GRU at half the frame rate", "plain", encoder={"stride": 2}),
     "plain_mask": alone("masks up to a third, not a sixth", "plain", config={"widest_mask": 1 / 3}),
     # ablation: taken from the course's network
-    "no_gru": ablation("no GRU", encoder={"cell": "none"}),
+    "no_gru": ablation("no GRU", encoder={"sequence": "none"}),
     "no_shortcut": ablation("no bands pooled beside the states", encoder={"shortcut": False}),
     "no_speeds": ablation("no copies at other speeds", config={"speeds": ()}),
     "no_masks": ablation("no masks", config={"widest_mask": 0}),
     "no_crops": ablation("no crops", config={"crop": 1.0}),
     "no_logarithm": ablation("magnitudes, no logarithm", spectrogram={"compression": "none"}),
-    "last_state": ablation("last state, no pooling", encoder={"pooling": "last", "shortcut": False}),
+    "last_state": ablation("last state, no pooling", encoder=LAST_STATE),
     "few_pairs": ablation("two pairs an utterance, not all", objective={"few_pairs": 1}),
     "unshared": ablation("weights not shared", encoder={"towers": 2}, objective={"unshared": 1}),
-    "cepstrum": features(
-        "cepstrum as a second view", encoder={"views": ("spectrum", "cepstrum"), "bands": 32}
-    ),
-    "cepstrum_only": features("cepstrum, no spectrum", encoder={"views": ("cepstrum",)}),
+    "cepstrum": features("cepstrum as a second view", encoder={"view": "spectrum and cepstrum"}),
+    "cepstrum_only": features("cepstrum, no spectrum", encoder={"view": "cepstrum"}),
     "power": features("power law (0.2) in place of the logarithm", spectrogram={"compression": "power"}),
     "mel": features("80 mel bands", spectrogram={"mel_bands": 80}),
     "fast_frames": features("half the window and hop", spectrogram={"n_fft": 512, "hop_length": 256}),
-    "below_6_kHz": features("bins below 6.25 kHz only", encoder={"bins": 400}),
-    "own_mean": features("own mean spectrum taken away", encoder={"subtract_mean": True}),
-    "cnn": encoder("CNN in place of the GRU", encoder={"cell": "cnn"}),
-    "lstm": encoder("LSTM in place of the GRU", encoder={"cell": "lstm", "units": 80}),
-    "two_layers": encoder("two GRU layers", encoder={"depth": 2}),
-    "bidirectional": encoder("bidirectional GRU", encoder={"bidirectional": True, "units": 64}),
+    "below_6_kHz": features("bins below 6.25 kHz only", encoder={"view": "low bins"}),
+    "own_mean": features("own mean spectrum taken away", encoder={"view": "own mean"}),
+    "cnn": encoder("CNN in place of the GRU", encoder={"sequence": "cnn"}),
+    "lstm": encoder("LSTM in place of the GRU", encoder={"sequence": "lstm"}),
+    "two_layers": encoder("two GRU layers", encoder={"sequence": "two layers"}),
+    "bidirectional": encoder("bidirectional GRU", encoder={"sequence": "bidirectional"}),
     "mean_only": encoder("mean of the states only", encoder={"pooling": "mean"}),
-    "attention": encoder("attentive statistics", encoder={"pooling": "attentive_statistics"}),
+    "attention": encoder("attentive statistics", encoder={"pooling": "attention"}),
     "full_rate": encoder("GRU at the full frame rate", encoder={"stride": 1}),
     "hard_pairs": loss("hardest fifth of negative pairs", objective={"hard_pairs": 1}),
     "inner_product": loss(
@@ -96,8 +97,8 @@ IDEAS = {
     "plda_channels": scores("PLDA that has heard other microphones", backend="plda", other_channels=1),
     "score_norm": scores("adaptive score normalisation", backend="score_norm"),
     # learning curve: the number of speakers that each encoder learns from, equally many steps
-    "learners_5": speakers("5 speakers", config={"max_speakers": 5, "epochs": 200}),
-    "learners_10": speakers("10 speakers", config={"max_speakers": 10, "epochs": 80}),
-    "learners_20": speakers("20 speakers", config={"max_speakers": 20, "epochs": 40}),
-    "learners_30": speakers("30 speakers", config={"max_speakers": 30, "epochs": 27}),
+    "learners_5": speakers("5 speakers", max_speakers=5, config={"epochs": 200}),
+    "learners_10": speakers("10 speakers", max_speakers=10, config={"epochs": 80}),
+    "learners_20": speakers("20 speakers", max_speakers=20, config={"epochs": 40}),
+    "learners_30": speakers("30 speakers", max_speakers=30, config={"epochs": 27}),
 }

@@ -2,9 +2,9 @@
 
 `python -m helpers.research.people` takes a corpus of people in any layout of `layouts.LAYOUTS`; ours was
 speechocean762. Some speakers are put aside. The others, and the course's synthesised ones beside them, teach
-the course's network with stretches of 2.5 s: in every batch most of them through other microphones, noises
-and narrower bands, and a copy of each in a room of its own. The threshold is that of the people, each scored
-by an encoder that has never heard them. OUT then has corpus (what was converted) and people.keras;
+three of the course's networks with stretches of 2.5 s: in every batch most of them through other microphones,
+noises and narrower bands, and a copy of each in a room of its own. The threshold is that of people whom a
+training of its own has left out. OUT then has corpus (what was converted) and people.keras;
 `helpers.research.robustness` measures its errors.
 """
 
@@ -14,17 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import SAMPLE_RATE, batches, calibration, models, training
+from helpers import SAMPLE_RATE, batches, training
 from helpers.command_line import new_parser, run_program
 from helpers.data import corpora, synthesis
 from helpers.data.convert import conversion, sampling
 from helpers.features import Spectrogram
+from helpers.models import gru_encoder
 from helpers.research import training_hooks
-from helpers.verifier import Verifier, save_system
+from helpers.verifier import save_system
 
 SECONDS = 2.5
-# Three of five encoders and shorter crops take half the time.
-CONFIG = batches.TrainingConfig(encoders=3, crop=0.5)
+ENCODERS = 3
+CONFIG = batches.TrainingConfig(crop=0.5)  # shorter crops take less time
 ELSEWHERE = {"equalise": {}, "noise": {}, "band_limit": {}}
 
 
@@ -45,25 +46,20 @@ def concatenate(people, voices):
     return corpora.Corpus(f"{people.name} and synthesised speech", waveforms, speakers, None)
 
 
-def train_on_people(people, voices, config, checkpoint_file=None, show_progress=False):
+def train_on_people(people, voices, config, **options):
     """Train on corpora of people and of synthesised voices, all of one length: a `verifier.Verifier`.
 
     The people's scores alone are made log likelihood ratios: two people and a synthesised voice against a
     real one are not equally hard to tell apart.
 
-    `config`, `checkpoint_file` and `show_progress` are those of `training.train`.
+    `config` and `options` are those of `training.train`.
     """
     corpus = concatenate(people, voices)
     augment, copies = training_hooks.augmenter(ELSEWHERE), training_hooks.training_copies(rooms=1)
-    hooks = training.TrainingHooks(augment=augment, copies=copies)
-    verifier, _ = training.train(corpus, Spectrogram(), config, checkpoint_file, show_progress, hooks=hooks)
-    fold = batches.assign_folds(corpus.speakers, config.folds, config.seed)
-    fold[len(people.speakers) :] = -1  # in no fold
-    apart = [fold == number for number in range(config.encoders)]
-    embeddings = verifier.embed(corpus.waveforms)
-    scores, labels, *_ = training.held_out_scores(verifier.plda, embeddings, apart, corpus.speakers)
-    scale = models.ScaledCosine(*calibration.calibrate(scores, labels), name="calibration")
-    return Verifier(verifier.encoder, verifier.plda, scale, verifier.spectrogram, 0.0, verifier.facts)
+    encoders = (gru_encoder,) * ENCODERS
+    hooks = training.TrainingHooks(encoders, plda=True, augment=augment, copies=copies)
+    judged = np.arange(len(corpus.speakers)) < len(people.speakers)
+    return training.train(corpus, Spectrogram(), config, hooks, judged, **options)[0]
 
 
 def train_and_save(options):
@@ -74,8 +70,8 @@ def train_and_save(options):
     config = replace(CONFIG, seed=options.seed, epochs=options.epochs)
     people = corpora.load_course(conversion.convert(options.data, out / "corpus", settings))[0]
     voices = lengthen(corpora.load_course(synthesis.embedded_corpus())[0], samples)
-    progress = out / "people.progress.npz"
-    verifier = train_on_people(people, voices, config, progress, show_progress=sys.stderr.isatty())
+    options = {"checkpoint_file": out / "people.progress", "show_progress": sys.stderr.isatty()}
+    verifier = train_on_people(people, voices, config, **options)
     save_system(verifier, out / "people.keras")
     facts = verifier.facts
     print(f"{out / 'people.keras'}: {facts['speakers_train']} speakers of {facts['corpus']}")

@@ -76,8 +76,7 @@ def whitening(learnt, speakers, test, floor=0.3):
 
 def plda(learnt, speakers, test):
     """Log likelihood ratios of the two-covariance model, up to a constant, as the course scores; as `lda`."""
-    dimensions, nobody = learnt.shape[1], np.zeros(len(learnt), dtype=bool)
-    return PLDA(1, dimensions).fit(learnt, speakers, [nobody]).scores(test)
+    return PLDA(1, learnt.shape[1]).fit(learnt, speakers).scores(test)
 
 
 def score_norm(learnt, speakers, test, nearest=20):

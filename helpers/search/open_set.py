@@ -50,25 +50,6 @@ def identify_leave_one_out(matrix, speakers, k=1):
     return vote(nearest[:, :k], speakers)
 
 
-def held_out_galleries(compare, embeddings, held_out, speakers):
-    """For each fold, the scores of its utterances by the encoder that did not learn from their speakers.
-
-    Parameters
-    ----------
-    compare : callable (embeddings, encoder number) -> float array (n, n)
-        Such as ``lambda embeddings, encoder: plda.scores(embeddings, encoder=encoder)``.
-    embeddings : float array (utterances, encoders * dimensions)
-    held_out : list of bool arrays (utterances,)
-        The utterances of the speakers that each encoder did not learn from.
-    speakers : int array (utterances,)
-
-    Returns
-    -------
-    list of tuple of float array (n, n) and int array (n,)
-    """
-    return [(compare(embeddings[apart], number), speakers[apart]) for number, apart in enumerate(held_out)]
-
-
 def speaker_scores(scores, speakers, k=1):
     """The score of each query with each speaker: the mean of the k best with the speaker's utterances.
 
@@ -129,7 +110,7 @@ def open_set_threshold(strangers, known, rate=0.05):
     Parameters
     ----------
     strangers
-        Of training speakers whom the encoder did not learn from.
+        Of training speakers whom no encoder learnt from.
     rate : float
         Share of strangers who may be given a name.
 

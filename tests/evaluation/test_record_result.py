@@ -38,7 +38,12 @@ def test_threshold_and_calibration_come_from_the_strangers(test_set, tmp_path):
     trials = pairs.all_trials(test.labels)
     scores = matrix[trials.left, trials.right]
     assert row["accuracy"] == metrics.balanced_accuracy(scores, trials.label, line.threshold())
-    assert row["cllr"] == calibration.cllr(line.llr(scores), trials.label)
+    accepted = scores >= line.threshold()
+    assert row["false_acceptance"] == np.mean(accepted[trials.label == 0])
+    assert row["false_rejection"] == pytest.approx(1 - np.mean(accepted[trials.label == 1]))
+    assert row["cllr"] == pytest.approx(calibration.cllr(line.llr(scores), trials.label))
+    assert row["min_cllr"] == pytest.approx(calibration.min_cllr(scores, trials.label))
+    assert row["min_cllr_ci"][0] < row["cllr"] < row["cllr_ci"][1]
     assert row["eer_enrol5"] < row["eer"]
     assert (row["seed"], row["parameters"], row["corpus"]) == (3, 7, "stand-in")
     assert json.loads((tmp_path / "metrics.json").read_text())["mine"] == row

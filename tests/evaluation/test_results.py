@@ -41,7 +41,7 @@ def test_figures_and_intervals_are_those_of_one_system_alone():
     table = evaluate_over_draws(OURS, COUNTS)
     alone = bootstrap.evaluate(MATRIX, SPEAKERS, 0.3, draws=60, seed=5)
     row = metrics_row(OURS, table)
-    for name in ("accuracy", "eer", "roc_auc", "min_dcf"):
+    for name in bootstrap.FIGURES:
         assert row[name] == pytest.approx(alone[name])
         assert row[f"{name}_ci"] == pytest.approx(alone[f"{name}_ci"])
     assert {name: row[name] for name in ("threshold", "speakers_test", "trials", "corpus")} == {
@@ -60,7 +60,7 @@ def test_figures_and_intervals_are_those_of_one_system_alone():
 
 def test_a_system_is_judged_in_one_order_of_each_pair():
     spoilt = system(np.where(np.tri(42) == 1, 9.0, MATRIX))
-    columns = ["accuracy", "eer", "roc_auc", "min_dcf", "cllr", "min_cllr"]
+    columns = [*bootstrap.FIGURES, "cllr", "min_cllr"]
     tables = [evaluate_over_draws(each, COUNTS)[columns] for each in (spoilt, OURS)]
     assert np.array_equal(*tables)
 
@@ -110,7 +110,8 @@ def test_figures_as_text():
     assert list(table.index) == ["ours", "theirs"]
     assert table.loc["ours", "EER %"].split()[0] == f"{100 * eer(of_trials(MATRIX), TRIALS.label):.1f}"
     assert "to" in table.loc["theirs", "Cllr"]
-    assert list(table) == ["accuracy %", "EER %", "AUC %", "minDCF", "Cllr", "min Cllr", "EER % enrolled 5"]
+    rates = ["accuracy %", "FA %", "FR %", "EER %", "AUC %"]
+    assert list(table) == [*rates, "minDCF", "Cllr", "min Cllr", "EER % enrolled 5"]
 
 
 # ---- metrics.json ------------------------------------------------------------------------------------------

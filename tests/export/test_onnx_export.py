@@ -1,6 +1,7 @@
 """The ONNX files against the model that they are made from: voices, scores, and what is refused."""
 
 import json
+from functools import partial
 
 import keras
 import numpy as np
@@ -9,8 +10,9 @@ import onnxruntime
 import pytest
 from keras import layers
 
-from helpers import PROJECT, InputError, verify
+from helpers import PROJECT, SAMPLE_RATE, InputError, verify
 from helpers.data import corpora
+from helpers.ensemble.members import MEMBERS, LogMel, statistics_encoder
 from helpers.export import onnx_export
 from helpers.export.onnx_graphs import embeddings_graph, scores_graph
 from helpers.features import Spectrogram
@@ -39,17 +41,22 @@ def made(count=1, features=SMALL, **settings):
     for number in range(count):
         shifted = heard * np.geomspace(0.5, 2, features.bins) + rng.normal(size=features.bins)
         encoders.append(gru_encoder(shifted, bands=8, units=6, dimensions=DIMENSIONS, **settings))
-        encoders[-1].name = f"encoder_{number}"
-        for weight in encoders[-1].trainable_variables:
-            weight.assign(rng.normal(0, 0.4, weight.shape))
+        drawn(encoders[-1], f"encoder_{number}", rng)
     return verifier_of(concatenate_encoders(encoders), features, count)
+
+
+def drawn(encoder, name, rng):
+    encoder.name = name
+    for weight in encoder.trainable_variables:
+        weight.assign(rng.normal(0, 0.4, weight.shape))
+    return encoder
 
 
 def verifier_of(encoder, features=SMALL, count=1):
     rng, speakers = np.random.default_rng(5), np.repeat(np.arange(10), 4)
     voices = rng.normal(size=(10, count * DIMENSIONS))[speakers] + rng.normal(size=(40, count * DIMENSIONS))
     voices /= np.linalg.norm(voices, axis=1, keepdims=True)
-    plda = PLDA(count, DIMENSIONS).fit(voices, speakers, [speakers < 0] * count)
+    plda = PLDA(count, DIMENSIONS).fit(voices, speakers)
     scale = ScaledCosine(name="scale")
     scale.build(())
     scale.w.assign(7.5)
@@ -145,6 +152,60 @@ def test_encoders_of_other_settings(settings):
         compare(verifier, noise(2, samples), graph)
 
 
+# ---- the ensemble ------------------------------------------------------------------------------------------
+
+
+def hums(pitches, samples, seed=1):
+    """Harmonics of each pitch in Hz, gliding and swelling, in faint noise: no frame's pitch is in doubt."""
+    rng, time, order = np.random.default_rng(seed), np.arange(samples) / SAMPLE_RATE, np.arange(1, 16)
+    start = rng.uniform(0, 6, (len(pitches), 1))
+    pitch = np.reshape(pitches, (-1, 1)) * (1 + 0.1 * np.sin(start + 9 * time))
+    turns = np.cumsum(pitch, axis=1)[..., None] / SAMPLE_RATE * order
+    waves = np.sin(2 * np.pi * turns) @ (rng.uniform(0.2, 1, (len(pitches), 15, 1)) / order[:, None])
+    waves = 0.05 * waves[..., 0] * (1 + 0.9 * np.sin(2 * start + 7 * time)) + rng.normal(0, 1e-3, pitch.shape)
+    return waves.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    """All members and the voice statistics side by side, weighted, for 8 speakers' 3 utterances each."""
+    keras.utils.set_random_seed(0)
+    rng, speakers, features = np.random.default_rng(2), np.repeat(np.arange(8), 3), Spectrogram()
+    waveforms = hums(np.linspace(85, 260, 8)[speakers], 12_000, seed=3)
+    heard, sizes = features(waveforms), {"bands": 8, "units": 6, "dimensions": DIMENSIONS}
+    members = [*MEMBERS.values(), partial(gru_encoder, view=LogMel)]
+    encoders = [drawn(build(heard, **sizes), f"encoder_{i}", rng) for i, build in enumerate(members)]
+    encoders.append(statistics_encoder([heard], speakers, DIMENSIONS))
+    verifier = verifier_of(concatenate_encoders(encoders), features, len(encoders))
+    voices, weights = embed(verifier, waveforms), np.arange(1, len(encoders) + 1)
+    voices += rng.normal(0, 0.3, voices.shape)  # real voices vary more than these
+    verifier.plda.fit(voices, speakers).weigh(weights / weights.sum())
+    return verifier
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(1024, 3), (1536, 4), (11_000, 22), (22_560, 45)])
+def test_the_ensemble_from_waveforms_to_scores(ensemble, samples, frames):
+    """Quantiles lie on a frame or between two, as many as are the louder half."""
+    voices, scores = embeddings_graph(ensemble), scores_graph(ensemble)
+    waveforms = hums([95, 130, 210, 240], samples)
+    assert ensemble.spectrogram.frames(samples) == frames
+    found = compare(ensemble, waveforms, voices)
+    np.testing.assert_allclose(voices_of(voices, waveforms[:1]), found[:1], atol=1e-6)
+    expected = ensemble.scores(embed(ensemble, waveforms))
+    assert np.ptp(expected) > 1
+    (ratios,) = session(scores).run(None, {"embeddings": found, "others": found})
+    np.testing.assert_allclose(ratios, expected, rtol=0, atol=1e-4)
+
+
+def test_an_ensemble_read_from_its_file(ensemble, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, "SECONDS", (0.2,))
+    save_system(ensemble, tmp_path / "ensemble.keras")
+    voices, scores = onnx_export.export(load_verifier(tmp_path / "ensemble.keras"), tmp_path, "ensemble")
+    assert voices < 1e-4
+    assert scores < 1e-4
+    compare(ensemble, hums([120, 200], 9000), onnx.load(tmp_path / "ensemble.onnx"))
+
+
 # ---- scores ------------------------------------------------------------------------------------------------
 
 
@@ -202,6 +263,9 @@ def started(x):
         (layers.GRU(4, return_sequences=True, activation="relu", name="g"), "a GRU with activation=relu"),
         (layers.Dense(4, activation="gelu", name="d"), "d of the encoder is a Dense with activation=gelu"),
         (layers.Dense(4, use_bias=False, name="d"), "a Dense with use_bias=False"),
+        (layers.Conv1D(4, 3, padding="causal", name="c"), "c of the encoder is a Conv1D with padding=causal"),
+        (layers.Conv1D(4, 3, padding="same", strides=2), r"a Conv1D with strides=\(2,\)"),
+        (layers.Conv1D(4, 3, padding="same", activation="tanh"), "a Conv1D with activation=tanh"),
         (layers.AveragePooling1D(2, padding="valid"), "an? AveragePooling1D with padding=valid"),
         (layers.Normalization(invert=True, mean=0.0, variance=1.0), "a Normalization with invert=True"),
         (lambda x: layers.Concatenate(axis=1)([x, x]), "a Concatenate with axis=1"),
@@ -219,7 +283,7 @@ def test_what_is_not_known_is_refused(middle, named):
     with pytest.raises(InputError, match=named) as refusal:
         embeddings_graph(verifier_of(encoder_with(middle)))
     assert "\n" not in str(refusal.value)
-    assert "expected AveragePooling1D, Concatenate, Dense," in str(refusal.value)
+    assert "expected AttentivePooling, AveragePooling1D, Cepstrum," in str(refusal.value)
 
 
 # ---- the files ---------------------------------------------------------------------------------------------

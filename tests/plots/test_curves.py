@@ -31,11 +31,11 @@ def test_twins_name_both_utterances_and_the_shared_encoder():
 
 
 def test_learning_curves_mark_ln_2():
-    history = {"loss": [0.7, 0.5, 0.3], "val_loss": [0.7, 0.4, 0.6]}
+    history = {"loss": [0.9, 0.5, 0.3], "val_loss": [0.8, 0.4, 0.6]}  # the first before the first step
     axes = labelled(learning_plots.plot_learning_curves(history)).axes[0]
     drawn = [line.get_xydata().tolist() for line in axes.lines]
-    assert [[1, 0.7], [2, 0.5], [3, 0.3]] in drawn
-    assert [[1, 0.7], [2, 0.4], [3, 0.6]] in drawn
+    assert [[0, 0.9], [1, 0.5], [2, 0.3]] in drawn
+    assert [[0, 0.8], [1, 0.4], [2, 0.6]] in drawn
     assert any(np.allclose(line.get_ydata(), np.log(2)) for line in axes.lines)
 
 
@@ -99,22 +99,36 @@ def test_score_histograms_show_both_kinds_and_the_threshold():
     assert same.values[bin_of_a_half] == pytest.approx(100 * expected)
 
 
-def test_similarity_matrix_marks_where_speakers_begin():
+def test_similarity_matrix_names_the_speakers_in_the_middle_of_their_blocks():
     matrix = metrics.cosine_scores(VOICES)
     axes = labelled(curves.plot_similarity_matrix(matrix, SPEAKERS, "speech")).axes[0]
     assert np.array_equal(axes.images[0].get_array(), matrix)
-    assert axes.get_xticks().tolist() == [-0.5, 4.5, 9.5, 14.5]
+    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == [2, 7, 12, 17]
+    mixed = RNG.permutation(len(SPEAKERS))
+    groups = np.array(["woman", "man"])[SPEAKERS[mixed] % 2]
+    figure = curves.plot_similarity_matrix(matrix[np.ix_(mixed, mixed)], SPEAKERS[mixed], groups=groups)
+    drawn = figure.axes[0].images[0].get_array()
+    assert drawn[:5, :5].mean() == pytest.approx(matrix[:5, :5].mean())
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == [
+        "woman 0",
+        "man 1",
+        "woman 2",
+        "man 3",
+    ]
 
 
 def test_roc_and_det_pass_through_their_operating_points():
     eer, threshold = metrics.equal_error(SCORES, LABELS)
-    roc, det = labelled(curves.plot_roc_det(SCORES, LABELS, {"equal error": threshold, "none": 9.0})).axes
+    figure = labelled(curves.plot_roc_det(SCORES, LABELS, {"equal error": threshold, "none": 9.0}))
+    roc, det = figure.axes
+    assert "receiver operating characteristic" in roc.get_title()
+    assert "detection error trade-off" in det.get_title()
     point = roc.lines[2].get_xydata()[0]
     assert point == pytest.approx([100 * eer, 100 - 100 * eer], abs=1.5)
     deviates = det.lines[1].get_xydata()[0]
     assert 100 * norm.cdf(deviates) == pytest.approx([point[0], 100 - point[1]])
     assert np.isfinite(det.lines[2].get_xydata()).all()
-    assert f"{point[0]:.1f} /" in roc.get_legend().get_texts()[0].get_text()
+    assert f"{point[0]:.1f} /" in figure.legends[0].get_texts()[0].get_text()
 
 
 def test_rates_and_points_are_drawn():
@@ -156,24 +170,32 @@ def test_enrolment_and_shift_curves_are_labelled():
     noisy = curves.plot_error_rates([20, 0], {"hiss": [0.1, 0.3], "babble": [0.1, 0.2]}, "ratio (dB)").axes[0]
     assert [line.get_ydata().tolist() for line in noisy.lines] == [[10, 30], [10, 20]]
     assert noisy.get_xlim()[0] > noisy.get_xlim()[1]  # more noise to the right
-    shift = labelled(learning_plots.plot_loss_over_shift([-1, 0], [0.9, 0.7])).axes[0]
+    shifts = np.array([-3, -2, -1, 0])
+    shift = labelled(learning_plots.plot_loss_over_shift(shifts, [0.8, 0.7, 0.75, 0.9], start=-1)).axes[0]
     assert any(np.allclose(line.get_ydata(), np.log(2)) for line in shift.lines)
+    marks = {line.get_label(): np.ravel(line.get_data()).tolist() for line in shift.lines[-2:]}
+    assert marks == {"training starts here": [-1, 0.75], "the best b": [-2, 0.7]}
 
 
-def test_batches_and_states_share_the_spectrogram_s_time_axis():
+def test_a_batch_shows_its_widest_masks_and_its_pairs():
     setting = Spectrogram()
     batch = RNG.normal(size=(4, 10, setting.bins))
+    for row, width in ((0, 9), (2, 50), (3, 20)):  # row 1 has no masked band
+        batch[row, :, 30 : 30 + width] = 0
     figure = labelled(learning_plots.plot_batch(batch, np.array([0, 0, 1, 1]), setting))
     seconds = 10 * setting.hop_length / setting.sample_rate
     assert figure.axes[0].images[0].get_extent() == pytest.approx((0, seconds, 0, 8))
     assert figure.axes[-1].images[0].get_array().sum() == 8
-    states = labelled(learning_plots.plot_gru_states(batch[0], np.zeros((10, 6)), setting))
-    assert states.axes[1].images[0].get_extent() == pytest.approx((0, seconds, 0, 6))
+    assert [axes.get_title()[:5] for axes in figure.axes[:3]] == ["row 0", "row 2", "row 3"]
+    assert np.array_equal(figure.axes[1].images[0].get_array(), batch[2].T)
 
 
 def test_results_table_is_in_per_cent_with_intervals():
     row = {"accuracy": 0.9, "accuracy_ci": [0.8, 0.95], "min_dcf": 0.5, "min_dcf_ci": [0.4, 0.6], "trials": 7}
+    row |= {"false_rejection": 0.0333, "false_rejection_ci": [0, 0.2], "cllr": 0.32, "cllr_ci": [0.2, 0.5]}
     table = curves.results_table(row)
-    assert table.loc["accuracy"].tolist() == ["90.00 %", "80.00 to 95.00"]
-    assert table.loc["min_dcf"].tolist() == ["0.50", "0.40 to 0.60"]
+    assert table.loc["accuracy"].tolist() == ["90.0 %", "80.0 to 95.0"]
+    assert table.loc["false rejection"].tolist() == ["3.3 %", "0.0 to 20.0"]
+    assert table.loc["minDCF"].tolist() == ["0.50", "0.40 to 0.60"]
+    assert table.loc["Cllr"].tolist() == ["0.32", "0.20 to 0.50"]
     assert "trials" not in table.index

@@ -72,8 +72,8 @@ def test_the_curves_are_of_what_they_say():
     assert "here: 50 / 67 %" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     figure = voice_plots.plot_impostors_by_gallery([1, 2], [0.1, 0.2], [0.1, 0.19], 0.05)
     np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [10, 20])
-    figure = voice_plots.plot_accuracy_by_neighbours([1, 3], {"PLDA": [0.9, 0.8], "cosine": [0.7, 0.6]})
-    np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [70, 60])
+    figure = voice_plots.plot_accuracy_by_neighbours([1, 3], [0.9, 0.8])
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [90, 80])
     known = RNG.random(30) < 0.5
     figure = voice_plots.plot_map(POINTS, SPEAKERS, np.where(known, "female", "male"), known)
     assert [len(each.get_offsets()) for each in figure.axes[0].collections] == [known.sum(), (~known).sum()]

@@ -1,6 +1,7 @@
 """The research: ideas that build, runs that are kept, and a table whose figures are those of the scores."""
 
 import json
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -8,41 +9,32 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.fft import dct
 
 from helpers import InputError, metrics, models, pairs, training
-from helpers.batches import TrainingConfig
+from helpers.batches import TrainingConfig, assign_folds
 from helpers.data import corpora
 from helpers.research import encoders, experiments, ideas, objectives, training_hooks
-from helpers.research.encoders import EncoderConfig
 
 RNG = np.random.default_rng(0)
 SPECTROGRAMS = RNG.normal(size=(6, 9, 65)).astype("float32")
 
 
-def test_the_default_encoder_is_the_courses():
+@pytest.mark.parametrize("settings", [{}, ideas.PLAIN["encoder"]])
+def test_the_encoder_is_the_courses(settings):
     keras.utils.set_random_seed(3)
-    ours = encoders.build_encoder(SPECTROGRAMS)
+    ours = encoders.build_encoder(SPECTROGRAMS, **settings)
     keras.utils.set_random_seed(3)
-    course = models.gru_encoder(SPECTROGRAMS)
+    course = models.gru_encoder(SPECTROGRAMS, **settings)
     np.testing.assert_allclose(
         ours.predict(SPECTROGRAMS, verbose=0), course.predict(SPECTROGRAMS, verbose=0), atol=1e-6
     )
 
 
-def test_the_plain_encoder_is_the_one_that_notebook_04_begins_with():
-    keras.utils.set_random_seed(3)
-    plain = encoders.build_encoder(SPECTROGRAMS, EncoderConfig(**ideas.PLAIN["encoder"]))
-    keras.utils.set_random_seed(3)
-    theirs = models.gru_encoder(SPECTROGRAMS, shortcut=False, stride=1)
-    np.testing.assert_allclose(
-        plain.predict(SPECTROGRAMS, verbose=0), theirs.predict(SPECTROGRAMS, verbose=0), atol=1e-6
-    )
-
-
 @cache
-def embeddings_of(config):
+def embeddings_of(settings):
     """Embeddings of two lengths by an encoder that many ideas share."""
-    encoder = encoders.build_encoder(SPECTROGRAMS, config)
+    encoder = encoders.build_encoder(SPECTROGRAMS, **dict(settings))
     return [encoder.predict(SPECTROGRAMS[:, :frames], verbose=0) for frames in (4, 9)]
 
 
@@ -55,39 +47,56 @@ def test_ideas_build_and_stay_comparable(name):
     assert base in ideas.IDEAS or name in ("course", "plain")
     assert bool(group) == bool(base)
     training = {"spectrogram", "config", "encoder", "objective", "copies", "augment", "average"}
-    assert set(changes) <= training | {"crops", "backend", "other_channels"}
+    assert set(changes) <= training | {"max_speakers", "crops", "backend", "other_channels"}
     TrainingConfig(**changes.get("config", {}))
-    embeddings = embeddings_of(EncoderConfig(**changes.get("encoder", {})))
+    embeddings = embeddings_of(tuple(changes.get("encoder", {}).items()))
     assert [len(each) for each in embeddings] == [len(SPECTROGRAMS)] * 2
     assert np.isfinite(embeddings).all()
 
 
-def test_attention_is_over_time():
-    layer = encoders.AttentivePooling()
-    frames = RNG.normal(size=(3, 7, 4)).astype("float32")
-    whole = np.array(keras.ops.convert_to_numpy(layer(frames)))
-    alone = np.array(keras.ops.convert_to_numpy(layer(frames[1:2])))
-    np.testing.assert_allclose(whole[1:2], alone, atol=1e-5)  # no other utterance has a say
-    shuffled = np.array(keras.ops.convert_to_numpy(layer(frames[:, ::-1])))
-    np.testing.assert_allclose(whole, shuffled, atol=1e-5)
-    same = np.repeat(frames[:, :1], 7, axis=1)
-    mean, spread = np.split(np.array(keras.ops.convert_to_numpy(layer(same))), 2, axis=1)
-    np.testing.assert_allclose(mean, frames[:, 0], atol=1e-5)
-    np.testing.assert_allclose(spread, np.sqrt(1e-5), atol=1e-3)
+def test_every_part_is_in_an_idea():
+    used = {
+        (part, name)
+        for *_, changes in ideas.IDEAS.values()
+        for part, name in changes.get("encoder", {}).items()
+    }
+    parts = {(part, name) for part, names in encoders.PARTS.items() for name in names}
+    assert parts <= used
 
 
-def test_the_cepstrum_is_the_cosine_transform_standardised():
-    layer = encoders.CepstralBands(3, 20)
-    layer(SPECTROGRAMS)
-    layer.adapt(SPECTROGRAMS)
-    bins = np.arange(65)
-    basis = np.cos(np.pi * np.arange(20)[:, None] * (bins + 0.5) / 65) * np.sqrt(2 / 65)
-    basis[0] /= np.sqrt(2)
-    cepstra = SPECTROGRAMS @ basis.T
-    standard = (cepstra - cepstra.mean(axis=(0, 1))) / np.maximum(cepstra.std(axis=(0, 1)), 0.1)
-    kernel, bias = (np.array(keras.ops.convert_to_numpy(w)) for w in (layer.kernel, layer.bias))
-    found = np.array(keras.ops.convert_to_numpy(layer(SPECTROGRAMS)))
-    np.testing.assert_allclose(found, np.maximum(standard @ kernel + bias, 0), atol=1e-4)
+@pytest.mark.parametrize(
+    ("view", "seen"),
+    [
+        ("spectrum and cepstrum", np.concatenate([SPECTROGRAMS, dct(SPECTROGRAMS, norm="ortho")], axis=-1)),
+        ("low bins", SPECTROGRAMS[..., :400]),
+        ("own mean", SPECTROGRAMS - SPECTROGRAMS.mean(axis=1, keepdims=True)),
+    ],
+)
+def test_a_view_is_standardised(view, seen):
+    encoder = encoders.build_encoder(SPECTROGRAMS, view=view)
+    look = keras.Model(encoder.inputs, encoder.get_layer("standardise").output)
+    expected = (seen - seen.mean(axis=(0, 1))) / np.maximum(seen.std(axis=(0, 1)), 0.1)
+    np.testing.assert_allclose(look.predict(SPECTROGRAMS, verbose=0), expected, atol=1e-3)
+
+
+def test_only_the_low_bins_are_seen():
+    spectrograms = RNG.normal(size=(4, 5, 513)).astype("float32")
+    encoder = encoders.build_encoder(spectrograms, view="low bins")
+    other = spectrograms.copy()
+    other[..., 400:] = 0
+    np.testing.assert_allclose(
+        encoder.predict(other, verbose=0), encoder.predict(spectrograms, verbose=0), atol=1e-6
+    )
+
+
+def test_embeddings_may_keep_their_length():
+    keras.utils.set_random_seed(3)
+    free = encoders.build_encoder(SPECTROGRAMS, unit_length=False).predict(SPECTROGRAMS, verbose=0)
+    keras.utils.set_random_seed(3)
+    unit = encoders.build_encoder(SPECTROGRAMS).predict(SPECTROGRAMS, verbose=0)
+    lengths = np.linalg.norm(free, axis=1, keepdims=True)
+    assert np.ptp(lengths) > 0.01
+    np.testing.assert_allclose(free / lengths, unit, atol=1e-5)
 
 
 def result(noise, seed=0, speakers=10, each=7):
@@ -160,7 +169,7 @@ def tiny(tmp_path, monkeypatch):
     calls = []
 
     def run(corpus, idea, config):
-        calls.append((config.seed, config.encoders))
+        calls.append((config.seed, config.held_out_folds))
         return result(1.0, config.seed)
 
     monkeypatch.setattr(experiments, "run_idea", run)
@@ -183,6 +192,8 @@ def test_runs_are_kept_and_not_repeated(tiny):
     assert found.loc["no_gru", "seeds"] == 2
     assert found.loc["course", "corpus"] == "made up"
     assert len(list((folder / "runs").iterdir())) == 4
+    assert experiments.main([*arguments[:-1], "2", "--encoders", "1"]) == 0
+    assert calls[4:] == [(2, 1), (2, 1)]
 
 
 def test_an_unknown_idea_is_refused_in_one_line(tmp_path, capsys):
@@ -202,7 +213,7 @@ def test_the_mean_of_some_crops_is_an_embedding():
 
 
 def test_towers_are_taught_apart():
-    encoder = encoders.build_encoder(SPECTROGRAMS, EncoderConfig(towers=2, dimensions=5))
+    encoder = encoders.build_encoder(SPECTROGRAMS, towers=2, dimensions=5)
     assert encoder.output_shape == (None, 10)
     outputs, losses = objectives.objective({"pairs": 1}, towers=2)(encoder.outputs[0], TrainingConfig(), 6)
     assert len(outputs) == len(losses) == 2
@@ -212,24 +223,99 @@ def test_towers_are_taught_apart():
         np.testing.assert_allclose(found, 10 * part @ part.T - 5, atol=1e-4)
 
 
-def test_averaged_weights_are_those_of_the_last_epochs(monkeypatch):
-    """With a training that sets the weights to the epoch's number, the mean of the last two of three."""
-    encoder = encoders.build_encoder(SPECTROGRAMS)
-    corpus = corpora.Corpus("made up", RNG.normal(size=(6, 5000)), np.repeat([0, 1, 2], 2), pd.DataFrame())
+def corpus_of(speakers, each=2):
+    """A corpus of noises of unlike colour; the speakers are numbered with gaps."""
+    names = np.repeat(10 * np.arange(speakers) + 3, each)
+    waveforms = [
+        np.convolve(RNG.normal(size=5000 + who), np.ones(1 + who // 10), "same")[:5000] for who in names
+    ]
+    return corpora.Corpus("made up", np.float32(np.tanh(waveforms) / 2), names, pd.DataFrame())
 
-    def train(corpus, spectrogram, config, after_epoch, hooks):
-        fold = training.Fold(encoder, None, corpus.speakers == 0, None, None, [], [])
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """In place of training, what it is given; weights become the epoch's number, of three epochs."""
+    encoder, calls = encoders.build_encoder(SPECTROGRAMS), []
+
+    def fit_encoders(copies, labels, learners, config, hooks, stream, after_epoch):
+        calls.append((labels, learners, config, hooks, stream))
         for number in (1, 2, 3):
             encoder.set_weights([np.full_like(weight, number) for weight in encoder.get_weights()])
-            after_epoch({}, [fold])
-        return SimpleNamespace(facts={"train_seconds": 1.0}), {}
+            after_epoch({}, [encoder])
+        return [encoder], SimpleNamespace(seconds=10.0)
 
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(training, "fit_encoders", fit_encoders)
+    hooks = lambda **_: lambda corpus, speakers, *_: ([SPECTROGRAMS], speakers)  # noqa: E731
+    monkeypatch.setattr(training_hooks, "training_copies", hooks)
     monkeypatch.setattr(experiments.features, "Spectrogram", lambda: lambda waveforms: SPECTROGRAMS)
-    experiments.run_idea(corpus, {"average": 2}, TrainingConfig())
+    return encoder, calls
+
+
+def test_averaged_weights_are_those_of_the_last_epochs(pretended):
+    """The mean of the last two of three."""
+    encoder, _ = pretended
+    config = TrainingConfig(folds=2)
+    experiments.run_idea(corpus_of(4), {"average": 2}, config)
     assert all(np.allclose(weight, 2.5) for weight in encoder.get_weights())
-    experiments.run_idea(corpus, {}, TrainingConfig())
+    experiments.run_idea(corpus_of(4), {}, config)
     assert all(np.allclose(weight, 3) for weight in encoder.get_weights())
+
+
+def test_an_encoder_is_trained_for_each_fold_that_is_asked_for(pretended):
+    _, calls = pretended
+    corpus, config = corpus_of(11), TrainingConfig(seed=4, held_out_folds=3)
+    made = experiments.run_idea(corpus, {"config": {"epochs": 2}, "crops": 1}, config)
+    speakers = np.repeat(np.arange(11), 2)
+    np.testing.assert_array_equal(made["speakers"], speakers)
+    fold = assign_folds(speakers, 5, 4)
+    np.testing.assert_array_equal(made["held_out"], [fold == number for number in range(3)])
+    assert made["clean"].shape == made["disturbed"].shape == (3, 6, 48)
+    assert [stream for *_, stream in calls] == [0, 1, 2]
+    for number, (labels, learners, settings, hooks, _) in enumerate(calls):
+        np.testing.assert_array_equal(labels, speakers)
+        np.testing.assert_array_equal(learners, fold != number)
+        assert settings == replace(config, epochs=2)
+        assert len(hooks.encoders) == 1
+    assert 30 < made["seconds"] < 40
+
+
+def test_an_encoder_may_learn_from_fewer_speakers(pretended):
+    _, calls = pretended
+    corpus = corpus_of(11)
+    for seed in (0, 0, 1):
+        experiments.run_idea(corpus, {"max_speakers": 4}, TrainingConfig(seed=seed, held_out_folds=2))
+    speakers, chosen = np.repeat(np.arange(11), 2), []
+    for (_, learners, config, _, stream), seed in zip(calls, (0, 0, 0, 0, 1, 1), strict=True):
+        assert config.seed == seed
+        chosen.append(tuple(np.unique(speakers[learners])))
+        assert learners.sum() == 2 * 4  # all of each
+        assert not (learners & (assign_folds(speakers, 5, seed) == stream)).any()
+    assert chosen[:2] == chosen[2:4]
+    assert len(set(chosen)) == 4
+    experiments.run_idea(corpus, {"max_speakers": 40}, TrainingConfig())
+    assert calls[-1][1].sum() == 2 * len(set(speakers[assign_folds(speakers, 5) != 0]))
+
+
+def test_a_run_is_scored_and_stands_in_the_table(tmp_path, monkeypatch):
+    idea = ("ablation", "no GRU", "", {"encoder": {"sequence": "none"}, "config": {"speeds": ()}})
+    monkeypatch.setitem(ideas.IDEAS, "no_gru", idea)
+    settings = {"batch_speakers": 4, "batch_utterances": 2, "crop": 0.9}
+    config = TrainingConfig(epochs=1, folds=2, held_out_folds=2, **settings)
+    corpus = corpus_of(8, 6)
+    made = experiments.run_idea(corpus, idea[3], config)
+    assert np.linalg.norm(made["clean"], axis=-1) == pytest.approx(1, abs=1e-5)
+    assert np.abs(made["clean"] - made["disturbed"]).max() > 0.01
+    np.savez(tmp_path / "made up-no_gru-0.npz", **made)
+    (row,) = experiments.write_table(tmp_path, tmp_path / "ideas.csv").to_dict("records")
+    assert (row["corpus"], row["idea"], row["speakers"], row["max_speakers"]) == ("made up", "no_gru", 8, 4)
+    assert 0 <= row["eer"] <= 1
+    assert row["parameters"] == made["parameters"] > 0
+
+
+def test_the_table_says_how_many_speakers_were_learnt_from():
+    few, all_of_them = ("made up", "learners_5", 0), ("made up", "course", 0)
+    table = experiments.summarise({few: result(0.5, speakers=20), all_of_them: result(0.5, speakers=20)}, 10)
+    assert table.set_index("idea")["max_speakers"].to_dict() == {"course": 10, "learners_5": 5}
 
 
 def test_a_backend_scores_the_embeddings_of_its_base():

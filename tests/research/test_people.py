@@ -1,15 +1,19 @@
 """The model for recordings of people: what it learns from, and whose trials its scores are calibrated by."""
 
+from unittest import mock
+
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
 
-from helpers import calibration, features, training
+from helpers import calibration, features, pairs, training
 from helpers.batches import TrainingConfig, assign_folds
 from helpers.data import corpora
 from helpers.data.corpora import Corpus
+from helpers.models import gru_encoder
 from helpers.research import people
+from helpers.verifier import RIDGE
 
 RNG = np.random.default_rng(0)
 
@@ -44,41 +48,50 @@ def test_nobody_is_taken_for_another():
 
 @pytest.fixture(scope="module")
 def learnt():
-    """A model of one epoch from six people of noises and six voices of others, and the corpus of both."""
-    rng, parts = np.random.default_rng(1), []
+    """A model of one epoch from six people of noises and six voices of others, and what it was scored by."""
+    rng, parts, scored, real = np.random.default_rng(1), [], [], training.held_out_scores
+
+    def score(*given):
+        scored.append((given[2], *real(*given)))
+        return scored[-1][1:]
+
     for name, level in (("people", 0.1), ("voices", 0.4)):
         whose = np.repeat(np.arange(6), 4)
         rows = [np.convolve(rng.normal(size=9000), np.ones(2 + who), "same")[:8192] for who in whose]
         parts.append(Corpus(name, (level * np.tanh(rows)).astype(np.float32), whose, None))
-    config = TrainingConfig(epochs=1, folds=2, encoders=2, batch_speakers=4, batch_utterances=2, speeds=())
-    return people.train_on_people(*parts, config), people.concatenate(*parts), config
+    config = TrainingConfig(epochs=1, folds=2, batch_speakers=4, batch_utterances=2, speeds=())
+    with mock.patch.object(training, "held_out_scores", score):
+        return people.train_on_people(*parts, config), people.concatenate(*parts), scored
 
 
 @pytest.mark.slow
 def test_the_scores_are_calibrated_by_people_alone(learnt):
-    verifier, both, config = learnt
-    voices, fold = verifier.embed(both.waveforms), assign_folds(both.speakers, 2, config.seed)
-    mine = np.arange(48) < 24
-    scores, labels, *_ = training.held_out_scores(
-        verifier.plda, voices, [(fold == number) & mine for number in range(2)], both.speakers
-    )
-    ours = [float(weight) for weight in (verifier.scale.initial_w, verifier.scale.initial_b)]
-    np.testing.assert_allclose(ours, calibration.calibrate(scores, labels), rtol=1e-3, atol=1e-3)
-    everybody = training.held_out_scores(verifier.plda, voices, [fold == 0, fold == 1], both.speakers)
-    assert np.abs(np.subtract(ours, calibration.calibrate(*everybody[:2]))).max() > 1e-3
+    verifier, both, ((held_out, scores, speakers),) = learnt
+    np.testing.assert_array_equal(held_out[:24], assign_folds(both.speakers[:24], 2) == 0)
+    assert not held_out[24:].any()
+    assert scores.shape == (12 * 11 // 2, people.ENCODERS)
+    np.testing.assert_array_equal(speakers, both.speakers[held_out])
+    weights, offset = calibration.fuse(scores, pairs.all_trials(speakers).label, ridge=RIDGE)
+    assert float(verifier.scale.initial_w) == pytest.approx(weights.sum(), rel=1e-3)
+    assert float(verifier.scale.initial_b) == pytest.approx(offset, rel=1e-3)
+    assert verifier.plda.encoders == 3
     assert (verifier.facts["speakers_train"], verifier.facts["corpus"]) == (12, both.name)
 
 
 def test_every_kind_of_disturbance_is_in_the_training(monkeypatch):
     seen = {}
 
-    def train(corpus, spectrogram, config, checkpoint_file, show_progress, hooks):
-        seen.update(hooks._asdict())
+    def train(corpus, spectrogram, config, hooks, judged, **options):
+        seen.update(hooks._asdict() | options, judged=judged)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "train", train)
     with pytest.raises(KeyboardInterrupt):
-        people.train_on_people(corpus("people", 3, 4, 4096), corpus("voices", 2, 5, 4096), TrainingConfig())
+        people.train_on_people(
+            corpus("people", 3, 4, 4096), corpus("voices", 2, 5, 4096), TrainingConfig(), show_progress=True
+        )
+    assert seen["judged"].tolist() == [True] * 12 + [False] * 10
+    assert (seen["encoders"], seen["plda"], seen["show_progress"]) == ((gru_encoder,) * 3, True, True)
     noise = corpus("noise", 3, 4, 4096)
     noise = noise._replace(waveforms=RNG.normal(0, 0.1, noise.waveforms.shape).astype(np.float32))
     copies, labels = seen["copies"](noise, noise.speakers, features.Spectrogram(), TrainingConfig(speeds=()))
@@ -102,15 +115,17 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     class Made:
         facts = {"speakers_train": 53, "corpus": "both"}  # noqa: RUF012
 
-    monkeypatch.setattr(people, "train_on_people", lambda *arguments, **_: seen.append(arguments) or Made())
+    monkeypatch.setattr(
+        people, "train_on_people", lambda *given, **more: seen.append((*given, more)) or Made()
+    )
     monkeypatch.setattr(people, "save_system", lambda verifier, path: path.touch())
     arguments = ["--data", str(tmp_path / "voices"), "--out", str(tmp_path / "out"), "--test-speakers", "2"]
     assert people.main(arguments) == 0
     assert "53 speakers of both" in capsys.readouterr().out
-    ((known, voices, config, progress),) = seen
+    ((known, voices, config, options),) = seen
     assert known.waveforms.shape == (6, 40000)
     assert voices.waveforms.shape == (500, 40000)
-    assert (config.epochs, progress) == (20, tmp_path / "out" / "people.progress.npz")
+    assert (config.epochs, options["checkpoint_file"]) == (20, tmp_path / "out" / "people.progress")
     assert len(corpora.load_course(tmp_path / "out" / "corpus", 2)[1].waveforms) == 4
     assert people.main(["--data", str(tmp_path / "none"), "--out", str(tmp_path / "other")]) == 1
     assert "none does not exist" in capsys.readouterr().err

@@ -68,16 +68,6 @@ def test_members_meet_all():
     assert scores.tolist() == [5, 5, 4, 4.5, 7, 7]
 
 
-def test_galleries_are_each_folds_own():
-    embeddings = np.arange(6)[:, None]
-    held_out = [SPEAKERS == 1, SPEAKERS != 1]
-    found = open_set.held_out_galleries(
-        lambda each, number: each + 100 * number, embeddings, held_out, SPEAKERS
-    )
-    assert [matrix.ravel().tolist() for matrix, _ in found] == [[2, 3], [100, 101, 104, 105]]
-    assert [speakers.tolist() for _, speakers in found] == [[1, 1], [0, 0, 2, 2]]
-
-
 def test_a_single_chance_and_many_are_one_formula():
     single = open_set.single_rate(0.05, 19)
     assert 0.05 / 19 < single < 0.05 / 18

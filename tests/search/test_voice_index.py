@@ -30,7 +30,7 @@ def some_voices(speakers, each, seed=0):
     return embeddings.astype("float32"), np.repeat(np.arange(speakers), each)
 
 
-def some_verifier(offset=-0.4, spectrogram=SPECTROGRAM):
+def some_verifier(offset=-0.4, spectrogram=SPECTROGRAM, plda=None):
     """A small verifier, untrained; its PLDA knows of speakers in fewer directions than voices have."""
     keras.utils.set_random_seed(0)
     spectrograms = np.random.default_rng(0).normal(size=(4, 9, spectrogram.bins)).astype("float32")
@@ -39,7 +39,8 @@ def some_verifier(offset=-0.4, spectrogram=SPECTROGRAM):
         encoders.append(gru_encoder(spectrograms, bands=4, units=3, dimensions=6, stride=1))
         encoders[-1].name = f"encoder_{number}"
     embeddings, speakers = some_voices(5, 6)
-    plda = PLDA(2, 6).fit(embeddings, speakers, [speakers == 0, speakers == 1])
+    learnt = speakers > 0
+    plda = plda or PLDA(2, 6).fit(embeddings[learnt], speakers[learnt])
     return Verifier(concatenate_encoders(encoders), plda, ScaledCosine(1.7, offset), spectrogram, 0.0)
 
 
@@ -65,28 +66,37 @@ def index(verifier):
 
 
 @pytest.mark.backend
-def test_the_likelihood_ratio_is_a_distance(verifier):
+@pytest.mark.parametrize("weights", [None, (0.7, 0.3), (1.0, 0.0), (1e-4, 0.9999)])
+@pytest.mark.parametrize(("fitted", "directions"), [(True, 3), (False, 6)])
+def test_the_likelihood_ratio_is_a_distance(fitted, directions, weights):
+    verifier = some_verifier(plda=None if fitted else PLDA(2, 6))
+    parts = 2 if weights is None else np.count_nonzero(weights)
+    if weights:
+        verifier.plda.weigh(weights)
     distance = PLDADistance(verifier)
     places, (aims, offsets) = distance.places(VOICES), distance.aims(ASKED)
     squares = ((aims[:, None] - places) ** 2).sum(axis=2)
     scores = offsets[:, None] + (aims**2).sum(axis=1)[:, None] / 2 - squares / 2
-    np.testing.assert_allclose(scores, verifier.scores(ASKED, VOICES), atol=2e-3)
-    assert places.shape[1] == 2 * 3  # four speakers were learnt from: they differ in three directions
-    assert np.ptp(scores) > 1
+    expected = verifier.scores(ASKED, VOICES)
+    np.testing.assert_allclose(scores, expected, atol=1e-3 * np.ptp(expected))
+    # Four speakers were learnt from: they differ in three directions. A part that is left out has no place.
+    assert places.shape[1] == parts * directions
+    rows = VoiceIndex(VOICES, table_of(), verifier).search(ASKED, 5).rows
+    np.testing.assert_array_equal(rows, np.argsort(-expected, axis=1)[:, :5])
 
 
-def test_a_plda_that_counts_every_direction_alike_searches_by_the_cosine():
-    """It scores x'z - 1 at length 1, halved by the mean over two encoders; the calibration undoes both."""
-    verifier = some_verifier()
-    alike = np.stack([np.eye(6)] * 2)
-    verifier.plda.mean.assign(np.zeros((2, 6)))
-    verifier.plda.own.assign(-alike)
-    verifier.plda.cross.assign(alike)
-    verifier.scale.w.assign(2.0)
+@pytest.mark.parametrize(("weights", "numbers"), [((0.5, 0.5), 12), ((1.0, 0.0), 6)])
+def test_an_unfitted_plda_searches_by_the_cosine(weights, numbers):
+    """Each part scores its x'z less half the squares, and their weighted sum is stretched by the calibration:
+    of all numbers the cosine, less 1, and of the first encoder's alone minus half the squared distance."""
+    verifier = some_verifier(plda=PLDA(2, 6).weigh(weights))
+    verifier.scale.w.assign(1 / weights[0])
     verifier.scale.b.assign(1.0)
-    index = VoiceIndex(VOICES, table_of(), verifier)
-    rows, scores = index.search(VOICES, 7)
-    matrix = cosine_scores(VOICES)
+    rows, scores = VoiceIndex(VOICES, table_of(), verifier).search(VOICES, 7)
+    parts = VOICES[:, :numbers]
+    matrix = 1 - ((parts[:, None] - parts) ** 2).sum(axis=2) / 2
+    if numbers == 12:
+        np.testing.assert_allclose(matrix, cosine_scores(VOICES), atol=1e-6)
     np.testing.assert_allclose(scores, -np.sort(-matrix, axis=1)[:, :7], atol=1e-5)
     assert rows[:, 0].tolist() == list(range(len(VOICES)))
 

@@ -1,0 +1,1 @@
+"""The strong system: encoders that look at speech differently, and statistics without a network."""
