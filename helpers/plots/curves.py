@@ -169,6 +169,6 @@ def results_table(row):
     table = {}
     for name in (name for name in row if f"{name}_ci" in row):
         scale, form, unit = (1, ".2f", "") if name in COSTS else (100, ".1f", " %")
-        low, high = (f"{scale * end:{form}}" for end in row[f"{name}_ci"])
-        table[NAMES.get(name, name.replace("_", " "))] = f"{scale * row[name]:{form}}{unit}", f"{low} to {high}"
+        value, low, high = (f"{scale * each:{form}}" for each in (row[name], *row[f"{name}_ci"]))
+        table[NAMES.get(name, name.replace("_", " "))] = value + unit, f"{low} to {high}"
     return pd.DataFrame(table, index=["value", "95 % interval over speakers"]).T

@@ -179,15 +179,10 @@ def test_run_writes_its_row(monkeypatch, tmp_path):
     monkeypatch.setattr(baselines.corpora, "load_course", lambda _: (TRAINING, TEST))
     row = baselines.run_mfcc_lda("anywhere", tmp_path, seed=3)
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"mfcc_lda": row}
-    rates = {"accuracy", "eer", "roc_auc", "min_dcf"}
-    counts = {"threshold", "speakers_test", "trials", "eer_enrol5", "train_seconds", "parameters"}
-    assert set(row) == rates | {f"{name}_ci" for name in (*rates, "eer_enrol5")} | counts | {
-        "cllr",
-        "speakers_train",
-        "corpus",
-        "backend",
-        "seed",
-    }
+    figures = {*bootstrap.FIGURES, "cllr", "min_cllr", "eer_enrol5"}
+    counts = {"threshold", "speakers_test", "trials", "train_seconds", "parameters", "speakers_train"}
+    intervals = {f"{name}_ci" for name in figures}
+    assert set(row) == figures | intervals | counts | {"corpus", "backend", "seed"}
     assert np.isfinite([value for value in row.values() if not isinstance(value, str | list)]).all()
     assert (row["speakers_train"], row["speakers_test"], row["trials"]) == (12, 8, 1540)
     assert (row["backend"], row["corpus"], row["seed"]) == ("numpy", "voices", 3)
