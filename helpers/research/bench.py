@@ -21,25 +21,26 @@ from importlib import import_module, metadata
 from multiprocessing import get_context
 from pathlib import Path
 
-import keras
 import numpy as np
 import psutil
 
-from helpers import PROJECT, InputError, batches, features, first_line, training
+from helpers import PROJECT, InputError, first_line
 from helpers.batch.report import markdown_table
-from helpers.calibration import Calibration
 from helpers.command_line import new_parser, run_program
 from helpers.data import corpora, course
-from helpers.ensemble.members import MEMBERS, statistics_encoder
-from helpers.evaluation.results import record_scores
 from helpers.files import atomic_write, file_digest, import_closure
-from helpers.research import baselines
-from helpers.verifier import load_verifier
 
+# What else is needed is imported by the functions that a process of its own runs: it alone loads Keras.
+
+SYSTEMS = {
+    "siamese_gru": "Siamese GRU",
+    "ensemble": "ensemble",
+    "published_recipe": "published recipe",
+    "mfcc_lda": "MFCCs and LDA, no network",
+}
 SIZES = (500, 5_000, 50_000)
 CHUNK = 500  # utterances embedded at a time
 MODEL = PROJECT / "notebooks" / "models" / "siamese_gru.keras"  # that embeds them
-ENSEMBLE = training.TrainingHooks(tuple(MEMBERS.values()), (statistics_encoder,), plda=True)
 
 
 # ---- what is measured, in a process of its own
@@ -51,6 +52,10 @@ def run_verifier(folder, out, seed=0, hooks=None, **settings):
     `settings` are those of its config. The row has `final_seconds` too, those of the encoders that are kept
     and their PLDA alone: the trainings before have given weights and threshold.
     """
+    from helpers import batches, features, training
+    from helpers.calibration import Calibration
+    from helpers.evaluation.results import record_scores
+
     train, test = corpora.load_course(folder)
     start = time.perf_counter()
     config = batches.TrainingConfig(seed=seed, **settings)
@@ -63,13 +68,13 @@ def run_verifier(folder, out, seed=0, hooks=None, **settings):
     return record_scores(out, "verifier", scores, *fixed, test, facts, enrolled)
 
 
-# Their names in the tables, and functions (folder of the corpus, folder to write to, seed) -> row.
-SYSTEMS = {
-    "siamese_gru": ("Siamese GRU", run_verifier),
-    "ensemble": ("ensemble", partial(run_verifier, hooks=ENSEMBLE, held_out_folds=2)),
-    "published_recipe": ("published recipe", baselines.run_published_recipe),
-    "mfcc_lda": ("MFCCs and LDA, no network", baselines.run_mfcc_lda),
-}
+def run_ensemble(folder, out, seed=0):
+    """Train and test the system of notebook 06."""
+    from helpers.ensemble.members import MEMBERS, statistics_encoder
+    from helpers.training import TrainingHooks
+
+    hooks = TrainingHooks(tuple(MEMBERS.values()), (statistics_encoder,), plda=True)
+    return run_verifier(folder, out, seed, hooks, held_out_folds=2)
 
 
 def embed_many(size, verifier, clips):
@@ -102,32 +107,37 @@ def peak_memory():
 
 def measure(task, folder):
     """What a task finds on a course folder, a dict: a `system` with a `seed`, or so many `utterances`."""
+    from helpers.research.baselines import SYSTEMS as OTHERS
+    from helpers.verifier import load_verifier
+
     if "system" in task:
+        programs = OTHERS | {"siamese_gru": run_verifier, "ensemble": run_ensemble}
         with tempfile.TemporaryDirectory() as out:
-            row = SYSTEMS[task["system"]][1](folder, out, task["seed"])
+            row = programs[task["system"]](folder, out, task["seed"])
     else:
         clips = corpora.load_course(folder)[0].waveforms
         row = embed_many(task["utterances"], load_verifier(MODEL), clips)
     return row | {"peak_mb": peak_memory()}
 
 
-def device_name():
-    """The accelerator that Keras' backend sees, by name; else "CPU"."""
-    backend = import_module(keras.backend.backend())
-    if backend.__name__ == "torch":
-        return backend.cuda.get_device_name() if backend.cuda.is_available() else "CPU"
-    if backend.__name__ == "jax":
-        return "CPU" if (first := backend.devices()[0]).platform == "cpu" else first.device_kind
-    found = backend.config.list_physical_devices("GPU")
-    return backend.config.experimental.get_device_details(found[0])["device_name"] if found else "CPU"
+def device_name(backend):
+    """The accelerator that a backend of Keras sees, by name; else "CPU"."""
+    framework = import_module(backend)
+    if backend == "torch":
+        return framework.cuda.get_device_name() if framework.cuda.is_available() else "CPU"
+    if backend == "jax":
+        return "CPU" if (first := framework.devices()[0]).platform == "cpu" else first.device_kind
+    config = framework.config
+    found = config.list_physical_devices("GPU")
+    return config.experimental.get_device_details(found[0])["device_name"] if found else "CPU"
 
 
 def machine_facts():
     """What figures depend on beside the code: processor, device, versions; nothing that names the host."""
-    backend = keras.backend.backend()
+    backend = os.environ["KERAS_BACKEND"]  # `helpers` has settled it
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     facts = {"cpus": cpus, "processor": platform.machine(), "system": platform.system()}
-    facts |= {"device": device_name(), "backend": backend, "python": platform.python_version()}
+    facts |= {"device": device_name(backend), "backend": backend, "python": platform.python_version()}
     return facts | {name: metadata.version(name) for name in ("keras", backend, "numpy")}
 
 
@@ -175,7 +185,7 @@ def format_spread(values, form, unit="", scale=1):
 def systems_table(runs):
     """A row for each system: accuracy, errors, time, memory, size."""
     rows = [["system", *(title for title, *_ in COLUMNS.values())]]
-    for system, (name, _) in SYSTEMS.items():
+    for system, name in SYSTEMS.items():
         if mine := [run for run in runs if run["system"] == system]:
             found = (([run.get(key) for run in mine], *form) for key, (_, *form) in COLUMNS.items())
             rows.append([name, *(format_spread(*each) for each in found)])
@@ -188,7 +198,7 @@ def ratios_table(runs):
     for system in ("siamese_gru", "ensemble"):
         if found := ratios(runs, system):
             cells = (format_spread(column, ".3f") for column in zip(*found, strict=True))
-            rows.append((SYSTEMS[system][0], *cells))
+            rows.append((SYSTEMS[system], *cells))
     return markdown_table(rows)
 
 
@@ -231,9 +241,14 @@ def run_apart(function, *arguments):
 def code_of(task):
     """Hashes of the files that a task's figures depend on, by their paths below the project."""
     system = task.get("system")
-    module = f"systems.{system}" if system in baselines.SYSTEMS else "training"
+    others = import_closure(f"import helpers.systems.{system}, helpers.research.baselines")
+    module = f"systems.{system}" if system in OTHERS else "training"
     files = import_closure(f"import helpers.{module}, helpers.evaluation.results, helpers.data.corpora")
-    files |= {Path(__file__), Path(baselines.__file__)} if system else {Path(__file__), MODEL}
+    files |= (
+        {Path(__file__), PROJECT / "helpers" / "research" / "baselines.py"}
+        if system
+        else {Path(__file__), MODEL}
+    )
     return {file.relative_to(PROJECT).as_posix(): file_digest(file) for file in sorted(files)}
 
 

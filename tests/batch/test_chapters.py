@@ -5,7 +5,7 @@ import re
 import pytest
 
 from helpers import PROJECT
-from helpers.__main__ import INTERNAL, programs
+from helpers.__main__ import programs
 from helpers.batch.chapters import Chapter, helpers_map, notebook_map, notebooks, with_map
 
 NAMES = ("README.md", "helpers/README.md", "data/README.md", "notebooks/results/README.md")
@@ -39,7 +39,7 @@ def test_every_command_that_is_named_exists(text):
     makefile = (PROJECT / "Makefile").read_text()
     targets = re.findall(r"(?:^|`)make ([a-z]+)", text, re.M)
     assert [name for name in targets if not re.search(rf"^{name}:", makefile, re.M)] == []
-    assert set(re.findall(r"python -m (helpers[\w.]*\w)", text)) <= {"helpers", *programs(), *INTERNAL}
+    assert set(re.findall(r"python -m (helpers[\w.]*\w)", text)) <= {"helpers", *programs()}
 
 
 def test_the_readme_names_the_commands():

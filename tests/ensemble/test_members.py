@@ -92,6 +92,7 @@ def test_attention_is_over_time():
 def test_attention_by_hand():
     layer, frames = AttentivePooling(), RNG.normal(size=(3, 7, 4)).astype("float32")
     found = array(layer(frames))
+    assert len(layer.trainable_weights) == 4
     (first, first_bias), (second, second_bias) = (map(array, dense.weights) for dense in layer.score.layers)
     scores = np.tanh(frames @ first + first_bias) @ second + second_bias
     weights = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
