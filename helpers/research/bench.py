@@ -30,8 +30,6 @@ from helpers.command_line import new_parser, run_program
 from helpers.data import corpora, course
 from helpers.files import atomic_write, file_digest, import_closure
 
-# What else is needed is imported by the functions that a process of its own runs: it alone loads Keras.
-
 SYSTEMS = {
     "siamese_gru": "Siamese GRU",
     "ensemble": "ensemble",
@@ -43,7 +41,7 @@ CHUNK = 500  # utterances embedded at a time
 MODEL = PROJECT / "notebooks" / "models" / "siamese_gru.keras"  # that embeds them
 
 
-# ---- what is measured, in a process of its own
+# ---- what is measured, in a process of its own, which alone imports Keras
 
 
 def run_verifier(folder, out, seed=0, hooks=None, **settings):
@@ -68,21 +66,11 @@ def run_verifier(folder, out, seed=0, hooks=None, **settings):
     return record_scores(out, "verifier", scores, *fixed, test, facts, enrolled)
 
 
-def run_ensemble(folder, out, seed=0):
-    """Train and test the system of notebook 06."""
-    from helpers.ensemble.members import MEMBERS, statistics_encoder
-    from helpers.training import TrainingHooks
-
-    hooks = TrainingHooks(tuple(MEMBERS.values()), (statistics_encoder,), plda=True)
-    return run_verifier(folder, out, seed, hooks, held_out_folds=2)
-
-
 def embed_many(size, verifier, clips):
     """Embed many utterances chunk by chunk, and keep nothing but the embeddings.
 
     They are some clips over and over, shifted, at another level and in other noise each time: new utterances
-    for memory and time, not new speakers. Making them, and compiling (on a chunk that is thrown away), is not
-    timed.
+    for memory and time, not new speakers. Making them and compiling, on a chunk thrown away, is not timed.
     """
     rng, embeddings, seconds = np.random.default_rng(0), [], 0.0
     verifier.embed(clips[np.arange(CHUNK) % len(clips)])
@@ -107,16 +95,20 @@ def peak_memory():
 
 def measure(task, folder):
     """What a task finds on a course folder, a dict: a `system` with a `seed`, or so many `utterances`."""
-    from helpers.research.baselines import SYSTEMS as OTHERS
+    from helpers.ensemble.members import MEMBERS, statistics_encoder
+    from helpers.research import baselines
+    from helpers.training import TrainingHooks
     from helpers.verifier import load_verifier
 
-    if "system" in task:
-        programs = OTHERS | {"siamese_gru": run_verifier, "ensemble": run_ensemble}
-        with tempfile.TemporaryDirectory() as out:
-            row = programs[task["system"]](folder, out, task["seed"])
-    else:
+    if "utterances" in task:
         clips = corpora.load_course(folder)[0].waveforms
         row = embed_many(task["utterances"], load_verifier(MODEL), clips)
+    else:
+        hooks = TrainingHooks(tuple(MEMBERS.values()), (statistics_encoder,), plda=True)
+        ensemble = partial(run_verifier, hooks=hooks, held_out_folds=2)  # as in notebook 06
+        programs = baselines.SYSTEMS | {"siamese_gru": run_verifier, "ensemble": ensemble}
+        with tempfile.TemporaryDirectory() as out:
+            row = programs[task["system"]](folder, out, task["seed"])
     return row | {"peak_mb": peak_memory()}
 
 
@@ -127,9 +119,8 @@ def device_name(backend):
         return framework.cuda.get_device_name() if framework.cuda.is_available() else "CPU"
     if backend == "jax":
         return "CPU" if (first := framework.devices()[0]).platform == "cpu" else first.device_kind
-    config = framework.config
-    found = config.list_physical_devices("GPU")
-    return config.experimental.get_device_details(found[0])["device_name"] if found else "CPU"
+    found = framework.config.list_physical_devices("GPU")
+    return framework.config.experimental.get_device_details(found[0])["device_name"] if found else "CPU"
 
 
 def machine_facts():
@@ -241,23 +232,18 @@ def run_apart(function, *arguments):
 def code_of(task):
     """Hashes of the files that a task's figures depend on, by their paths below the project."""
     system = task.get("system")
-    others = import_closure(f"import helpers.systems.{system}, helpers.research.baselines")
-    module = f"systems.{system}" if system in OTHERS else "training"
+    module = f"systems.{system}" if system in ("published_recipe", "mfcc_lda") else "training"
     files = import_closure(f"import helpers.{module}, helpers.evaluation.results, helpers.data.corpora")
-    files |= (
-        {Path(__file__), PROJECT / "helpers" / "research" / "baselines.py"}
-        if system
-        else {Path(__file__), MODEL}
-    )
+    files |= {Path(__file__), Path(__file__).with_name("baselines.py")}
+    files |= {MODEL} if "utterances" in task else set()
     return {file.relative_to(PROJECT).as_posix(): file_digest(file) for file in sorted(files)}
 
 
 def bench(options):
     """Measure what is missing, and write bench.json after each process, bench.md of what was asked for.
 
-    bench.json holds a record of each measurement, with its corpus, machine and code; those of another corpus
-    or machine or of other code stay there, but are not reported. The exit status is returned: 1 when
-    something failed.
+    bench.json holds a record of each measurement, with its corpus, machine and code; those of another corpus,
+    machine or code stay there, but are not reported. The exit status is returned: 1 when something failed.
 
     Raises
     ------
@@ -267,9 +253,8 @@ def bench(options):
     if options.repeats < 1:
         raise InputError(f"{options.repeats} repetitions", expected="at least 1")
     folder, path = course.course_folder(options.data).resolve(), Path(options.out, "bench.json")
-    name = corpora.load_course(folder)[1].name
-    files = [file for stem in ("trs", "tes") for file in sorted(folder.glob(f"{stem}.*"))]
-    corpus = {"name": name, "files": {file.name: file_digest(file) for file in files}}
+    files = {file.name: file_digest(file) for file in sorted(folder.glob("t[re]s.*"))}
+    corpus = {"name": corpora.load_course(folder)[1].name, "files": files}
     try:
         records = [dict(record) for record in json.loads(path.read_text())] if path.exists() else []
     except (ValueError, TypeError) as error:

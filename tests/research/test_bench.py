@@ -176,24 +176,34 @@ def test_the_training_is_timed_and_nothing_else(monkeypatch, hours, tmp_path):
         return Knower(hours), None
 
     monkeypatch.setattr(bench.corpora, "load_course", load)
-    monkeypatch.setattr(bench.training, "train", train)
+    monkeypatch.setattr(training, "train", train)
     row = bench.run_verifier("anywhere", tmp_path, 7, hooks="hooks", held_out_folds=2)
     assert given == [TRAINING, features.Spectrogram(), TrainingConfig(seed=7, held_out_folds=2), "hooks"]
     figures = ("train_seconds", "final_seconds", "parameters", "accuracy", "eer", "eer_enrol5", "threshold")
     assert [row[name] for name in figures] == [30, 9, 12, 1, 0, 1, 0.7]
 
 
-def test_the_systems_are_those_of_the_notebooks_and_the_baselines():
-    assert bench.SYSTEMS["siamese_gru"][1] is bench.run_verifier
-    ensemble = bench.SYSTEMS["ensemble"][1]
-    assert (ensemble.func, ensemble.keywords) == (
-        bench.run_verifier,
-        {"hooks": bench.ENSEMBLE, "held_out_folds": 2},
-    )
-    whole = tuple(members.MEMBERS.values()), (members.statistics_encoder,), True
-    assert (bench.ENSEMBLE.encoders, bench.ENSEMBLE.fitted, bench.ENSEMBLE.plda) == whole
-    assert bench.SYSTEMS["published_recipe"][1] is baselines.run_published_recipe
-    assert bench.SYSTEMS["mfcc_lda"][1] is baselines.run_mfcc_lda
+def test_the_systems_are_those_of_the_notebooks_and_the_baselines(monkeypatch):
+    given = []
+
+    def program(name):
+        return lambda folder, out, seed, **more: (
+            given.append((name, folder, os.listdir(out), seed, more)) or {}
+        )
+
+    monkeypatch.setattr(bench, "run_verifier", program("ours"))
+    for name in baselines.SYSTEMS:
+        monkeypatch.setitem(baselines.SYSTEMS, name, program(name))
+    for system in bench.SYSTEMS:
+        assert bench.measure({"system": system, "seed": 7}, "there")["peak_mb"] > 1
+    whole = tuple(members.MEMBERS.values()), (members.statistics_encoder,)
+    hooks = training.TrainingHooks(*whole, plda=True)
+    assert given == [
+        ("ours", "there", [], 7, {}),
+        ("ours", "there", [], 7, {"hooks": hooks, "held_out_folds": 2}),
+        ("published_recipe", "there", [], 7, {}),
+        ("mfcc_lda", "there", [], 7, {}),
+    ]
 
 
 @pytest.mark.slow
@@ -205,7 +215,7 @@ def test_a_verifier_is_tested_as_it_was_trained(monkeypatch, tmp_path):
         return made[0]
 
     monkeypatch.setattr(bench.corpora, "load_course", lambda _: (TRAINING, TEST))
-    monkeypatch.setattr(bench.training, "train", watched)
+    monkeypatch.setattr(training, "train", watched)
     row = bench.run_verifier("anywhere", tmp_path, 3, SEVERAL, epochs=1, folds=2, batch_speakers=4)
     ((verifier, _),) = made
     embeddings, trials = verifier.embed(TEST.waveforms), pairs.enrolments(TEST.speakers, 5)
@@ -217,20 +227,13 @@ def test_a_verifier_is_tested_as_it_was_trained(monkeypatch, tmp_path):
     assert 0 < row["final_seconds"] < row["train_seconds"]
 
 
-def test_a_task_is_a_system_or_utterances(monkeypatch):
-    def system(folder, out, seed):
-        assert os.listdir(out) == []
-        return {"folder": folder, "seed": seed}
-
-    monkeypatch.setitem(bench.SYSTEMS, "made_up", ("made up", system))
-    found = bench.measure({"system": "made_up", "seed": 7}, "there")
-    assert found.pop("peak_mb") > 1
-    assert found == {"folder": "there", "seed": 7}
-
+def test_utterances_are_those_of_the_corpus_and_the_model_is_the_course_s(monkeypatch):
     monkeypatch.setattr(bench.corpora, "load_course", lambda folder: (TRAINING, TEST))
-    monkeypatch.setattr(bench, "load_verifier", lambda path: ("loaded", path))
+    monkeypatch.setattr("helpers.verifier.load_verifier", lambda path: ("loaded", path))
     monkeypatch.setattr(bench, "embed_many", lambda *given: {"given": given})
-    size, verifier, clips = bench.measure({"utterances": 9}, "there")["given"]
+    found = bench.measure({"utterances": 9}, "there")
+    assert found["peak_mb"] > 1
+    size, verifier, clips = found["given"]
     assert (size, verifier) == (9, ("loaded", bench.MODEL))
     assert clips is TRAINING.waveforms
     assert bench.MODEL.is_file()
@@ -354,10 +357,8 @@ def test_the_device_is_the_backend_s(monkeypatch, name, framework, expected):
         details = SimpleNamespace(get_device_details=lambda found: {"device_name": f"H3 {found}"})
         listed = {"GPU": framework}.__getitem__
         framework = {"config": SimpleNamespace(list_physical_devices=listed, experimental=details)}
-    monkeypatch.setattr(keras.backend, "backend", lambda: name)
-    fake = SimpleNamespace(__name__=name, **framework)
-    monkeypatch.setattr(bench, "import_module", {name: fake}.__getitem__)
-    assert bench.device_name() == expected
+    monkeypatch.setattr(bench, "import_module", {name: SimpleNamespace(**framework)}.__getitem__)
+    assert bench.device_name(name) == expected
 
 
 # ---- processes
