@@ -195,10 +195,10 @@ def load_verifier(path, spectrogram=None):
     """
     path = Path(os.path.expanduser(path))
     missing = (
-        f"{path} does not exist; notebook 04 makes it: python -m helpers.batch --notebooks 04 --out OUT "
-        "writes OUT/models/siamese_gru.keras"
+        f"{path} does not exist; notebooks 04 and 06 make models: python -m helpers.batch --notebooks 04,06 "
+        "--out OUT writes OUT/models/siamese_gru.keras and ensemble.keras"
     )
-    verifier = load_saved(path, Verifier, "a Verifier of notebook 04", missing, "train it again")
+    verifier = load_saved(path, Verifier, "a Verifier of notebook 04 or 06", missing, "train it again")
     if spectrogram is not None and spectrogram != verifier.spectrogram:
         theirs, ours = verifier.spectrogram.to_dict(), spectrogram.to_dict()
         differ = ", ".join(f"{k}={theirs[k]} (asked for {ours[k]})" for k in ours if theirs[k] != ours[k])

@@ -152,7 +152,7 @@ def test_names_are_told_on_one_line(folder, tmp_path, verifier):
 @pytest.mark.parametrize(
     ("extra", "why"),
     [
-        (["--model", "nowhere.keras"], "nowhere.keras does not exist; notebook 04 makes it"),
+        (["--model", "nowhere.keras"], "nowhere.keras does not exist; notebooks 04 and 06 make models"),
         (["--prior", "1.5"], "a target prior of 1.5 and costs of 1 and 1; expected a prior between 0 and 1"),
     ],
 )
