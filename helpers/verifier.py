@@ -85,7 +85,14 @@ class Verifier(SavedSystem):
         -------
         list of tuple of float array (n, n) and int array (n,)
             For each fold, all utterances with one another, 0 on the diagonal, and who spoke them.
+
+        Raises
+        ------
+        InputError
+            When the model was saved before it kept them.
         """
+        if "held_out" not in self.facts:
+            raise InputError("a model without held-out scores", expected="one that 04 or 06 has trained")
         folds = []
         for ratios, speakers in self.facts["held_out"]:
             trials, matrix = all_trials(speakers), np.zeros((len(speakers), len(speakers)))

@@ -1,8 +1,10 @@
 """A verifier in use: recordings of any length to embeddings."""
 
 import numpy as np
+import pytest
 
-from helpers.verifier import embed_recordings
+from helpers import PROJECT, InputError
+from helpers.verifier import embed_recordings, load_verifier
 
 
 class Loudness:
@@ -32,3 +34,15 @@ def test_many_lengths_are_cut_to_few():
     embeddings = embed_recordings(verifier, recordings_of(15000, 16000, 16001, 23999, 24000, 50000))
     assert embeddings[:, 1].tolist() == [15000, 16000, 16000, 16000, 24000, 48000]
     assert len(verifier.lengths) == 4
+
+
+def test_held_out_scores_travel_with_the_model():
+    models = PROJECT / "notebooks" / "models"
+    ((matrix, speakers),) = load_verifier(models / "siamese_gru.keras").held_out_scores()
+    assert matrix.shape == (100, 100)
+    assert len(set(speakers)) == 10
+    np.testing.assert_array_equal(matrix, matrix.T)
+    same = speakers[:, None] == speakers
+    assert matrix[same & ~np.eye(100, dtype=bool)].mean() > 0 > matrix[~same].mean()
+    with pytest.raises(InputError, match="without held-out scores"):  # saved before there were any
+        load_verifier(models / "people.keras").held_out_scores()
