@@ -127,7 +127,7 @@ def plot_rates(scores, labels, points, score=None, title="", kind="log likelihoo
     """Both error rates over the threshold, where they cross, operating points, and one trial's `score`."""
     thresholds, accepted, rejected = error_rates(scores, labels)
     rate, crossing = equal_error(scores, labels)
-    figure, axes = plt.subplots(figsize=(10, 3.6))
+    figure, axes = plt.subplots(figsize=(8, 3.6))
     x, let_in, turned_away = thresholds[:-1], 100 * accepted[:-1], 100 * rejected[:-1]
     axes.plot(x, let_in, color=DIFFERENT, label="false acceptance (FAR): others let in")
     axes.plot(x, turned_away, color=SAME, label="false rejection (FRR): targets turned away")
