@@ -11,6 +11,7 @@ import numpy as np
 from helpers.batches import SpeakerBatches, TrainingConfig, assign_folds, sample_speakers
 from helpers.checkpoint import adam, fit_epochs, open_checkpoint
 from helpers.data.stored_features import speed_copies
+from helpers.ensemble.members import MEMBERS
 from helpers.losses import BalancedPairLoss
 from helpers.models import AllPairs, ScaledCosine, concatenate_encoders, embed_spectrograms, gru_encoder
 from helpers.pairs import all_trials
@@ -148,7 +149,8 @@ def fit_encoders(
     path = checkpoint_file and f"{checkpoint_file}.{stream}.npz"
     drawn, _ = next(draw_epoch(learning, 0, hooks.augment))
     parts = *about, labels, learners, config, stream, drawn
-    module = __name__ if hooks == TrainingHooks() and not after_epoch else None  # these are code of others
+    known = set(hooks.encoders) <= {gru_encoder, *MEMBERS.values()} and not after_epoch  # no code of others
+    module = __name__ if known and hooks[3:] == TrainingHooks()[3:] else None
     state = open_checkpoint(model, config.epochs, parts, module, path)
     speakers, count = labels[: len(learners)], len(learning.outputs)
     tested = compared_utterances(learners if learners.all() else ~learners, speakers)

@@ -11,7 +11,7 @@ from keras import ops
 import helpers.ensemble.members  # saved verifiers hold its layers
 import helpers.plda  # noqa: F401, saved verifiers hold one
 from helpers import SAMPLE_RATE, InputError
-from helpers.calibration import Calibration, fuse
+from helpers.calibration import RIDGE, Calibration, fuse
 from helpers.checkpoint import load_saved
 from helpers.features import Spectrogram
 from helpers.files import atomic_write, fingerprint
@@ -21,7 +21,7 @@ from helpers.models import embed_spectrograms, registered
 from helpers.pairs import all_trials
 from helpers.quality import telephone_share
 
-RIDGE = 1e-3  # of the fusion: weights of scores that say the same stay near each other
+FUSION_RIDGE = 1e-3  # weights of scores that say the same stay near each other
 
 
 class SavedSystem(keras.Model):
@@ -158,7 +158,7 @@ def assemble(corpus, spectrogram, config, encoder, plda, scored, seconds):
     """
     scores = np.concatenate([each[0] for each in scored])
     labels = np.concatenate([all_trials(each[1]).label for each in scored])
-    weights, offset = fuse(scores, labels, ridge=RIDGE if plda.encoders > 1 else 1e-8)
+    weights, offset = fuse(scores, labels, ridge=FUSION_RIDGE if plda.encoders > 1 else RIDGE)
     error, threshold = equal_error(scores @ weights + offset, labels)
     plda.weigh(weights / weights.sum())
     scale = ScaledCosine(weights.sum(), offset, name="calibration")

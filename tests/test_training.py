@@ -28,7 +28,7 @@ from helpers.models import AllPairs, ScaledCosine, layer_seed
 from helpers.pairs import all_trials
 from helpers.plda import PLDA
 from helpers.training import TrainingHooks, draw_epoch, held_out_scores, prepare, rows_of, speed_copies, train
-from helpers.verifier import RIDGE, Verifier
+from helpers.verifier import FUSION_RIDGE, Verifier
 
 pytestmark = pytest.mark.backend
 
@@ -446,7 +446,7 @@ def test_weights_scale_and_threshold_come_from_held_out_scores(unbroken, several
     for run in (unbroken, several):
         scores = np.concatenate([scores for scores, _ in run.scored])
         labels = np.concatenate([all_trials(whose).label for _, whose in run.scored])
-        weights, offset = fuse(scores, labels, **({} if run is unbroken else {"ridge": RIDGE}))
+        weights, offset = fuse(scores, labels, **({} if run is unbroken else {"ridge": FUSION_RIDGE}))
         np.testing.assert_allclose(run.facts["weights"], weights, rtol=1e-6)
         together = scores @ weights + offset
         error, threshold = equal_error(together, labels)

@@ -22,7 +22,7 @@ from helpers.features import Spectrogram
 from helpers.files import atomic_write
 from helpers.models import gru_encoder
 from helpers.plda import PLDA
-from helpers.verifier import RIDGE
+from helpers.verifier import FUSION_RIDGE
 
 TABLE = PROJECT / "notebooks" / "results" / "steps.csv"
 last_state = partial(gru_encoder, shortcut=False, sequence=partial(layers.GRU, 96), pooling=layers.Identity)
@@ -94,7 +94,9 @@ def score(result, parts, plda, fused):
         weights, offset = np.full(parts, 1 / parts), 0
         if fused:
             rest = [each[:2] for each in folds[:number] + folds[number + 1 :]]
-            weights, offset = calibration.fuse(*map(np.concatenate, zip(*rest, strict=True)), ridge=RIDGE)
+            weights, offset = calibration.fuse(
+                *map(np.concatenate, zip(*rest, strict=True)), ridge=FUSION_RIDGE
+            )
         joined.append((alone @ weights + offset, labels, first, second, against @ weights + offset, others))
     return tuple(np.concatenate(part) for part in zip(*joined, strict=True))
 

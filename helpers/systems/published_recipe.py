@@ -35,7 +35,7 @@ def build(seed=0):
     return model
 
 
-def train(corpus, seed=0, epochs=EPOCHS, verbose=0, callbacks=()):
+def train(corpus, seed=0, epochs=EPOCHS, verbose=0):
     """Train on all positive pairs of a corpus and as many negative ones, drawn once.
 
     Parameters
@@ -44,7 +44,7 @@ def train(corpus, seed=0, epochs=EPOCHS, verbose=0, callbacks=()):
     seed : int
         Of the pairs, the weights and the order of the batches.
     epochs : int
-    verbose, callbacks
+    verbose : int
         As for Keras' fit.
 
     Returns
@@ -56,7 +56,7 @@ def train(corpus, seed=0, epochs=EPOCHS, verbose=0, callbacks=()):
     # flaw: an utterance is transformed, and later encoded, anew for each of its 18 or so pairs
     inputs = [magnitudes(corpus.waveforms[side]) for side in (drawn.left, drawn.right)]
     # flaw: no validation, so nothing says when to stop; training accuracy reaches 100 %
-    settings = {"batch_size": BATCH, "epochs": epochs, "verbose": verbose, "callbacks": list(callbacks)}
+    settings = {"batch_size": BATCH, "epochs": epochs, "verbose": verbose}
     history = model.fit(inputs, drawn.label[:, None], **settings)
     return model, history
 
