@@ -13,7 +13,7 @@ from helpers.data import corpora
 from helpers.data.corpora import Corpus
 from helpers.models import gru_encoder
 from helpers.research import people
-from helpers.verifier import RIDGE
+from helpers.verifier import FUSION_RIDGE
 
 RNG = np.random.default_rng(0)
 
@@ -71,7 +71,7 @@ def test_the_scores_are_calibrated_by_people_alone(learnt):
     assert not held_out[24:].any()
     assert scores.shape == (12 * 11 // 2, people.ENCODERS)
     np.testing.assert_array_equal(speakers, both.speakers[held_out])
-    weights, offset = calibration.fuse(scores, pairs.all_trials(speakers).label, ridge=RIDGE)
+    weights, offset = calibration.fuse(scores, pairs.all_trials(speakers).label, ridge=FUSION_RIDGE)
     assert float(verifier.scale.initial_w) == pytest.approx(weights.sum(), rel=1e-3)
     assert float(verifier.scale.initial_b) == pytest.approx(offset, rel=1e-3)
     assert verifier.plda.encoders == 3
