@@ -127,12 +127,30 @@ class VoiceStatistics(layers.Layer):
         return (shape[0], 4 * self.COEFFICIENTS + 4)
 
 
-def statistics_encoder(copies, labels, dimensions=48):
-    """Voice statistics, standardised and projected by linear discriminant analysis, as an encoder.
+def discriminants(values, speakers, dimensions=40):
+    """Standardisation and linear discriminant analysis, fitted to statistics (utterances, n): a pipeline.
 
-    LDA: Fisher (1936), "The use of multiple measurements in taxonomic problems". The covariance within
-    speakers is shrunk, as utterances are few for so many values: Ledoit and Wolf (2004), "A well-conditioned
-    estimator for large-dimensional covariance matrices", section 3.
+    To at most so many dimensions. LDA: Fisher (1936), "The use of multiple measurements in taxonomic
+    problems". The covariance within speakers is shrunk, as utterances are few for n x n values: Ledoit and
+    Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices", section 3.
+    """
+    # Imported here, because it takes half a second, and a saved member is fitted already.
+    from sklearn.covariance import ledoit_wolf_shrinkage
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    scaled = (scaler := StandardScaler()).fit_transform(values)
+    names, index = np.unique(speakers, return_inverse=True)
+    centres = np.stack([scaled[index == i].mean(axis=0) for i in range(len(names))])
+    # One for all speakers: scikit-learn's "auto" has one for each, is worse, and fails for two utterances.
+    shrinkage = ledoit_wolf_shrinkage(scaled - centres[index])
+    lda = LinearDiscriminantAnalysis("eigen", shrinkage, n_components=min(dimensions, len(names) - 1))
+    return make_pipeline(scaler, lda.fit(scaled, speakers))
+
+
+def statistics_encoder(copies, labels, dimensions=48):
+    """Voice statistics, and their `discriminants`, as an encoder.
 
     Parameters
     ----------
@@ -147,28 +165,17 @@ def statistics_encoder(copies, labels, dimensions=48):
     keras.Model
         `(batch, frames, bins)` to embeddings `(batch, dimensions)` of length 1.
     """
-    # Imported here, because it takes half a second, and a saved member is fitted already.
-    from sklearn.covariance import ledoit_wolf_shrinkage
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
     inputs = keras.Input((None, copies[0][0].shape[-1]), name="spectrogram")
     statistics = VoiceStatistics(name="statistics")(inputs)
     describe = keras.Model(inputs, statistics)
     values = np.concatenate([embed_spectrograms(describe, copy) for copy in copies]).astype(float)
-    names, index = np.unique(labels, return_inverse=True)
-    mean, spread = values.mean(axis=0), values.std(axis=0) + 1e-9
-    scaled = (values - mean) / spread
-    centres = np.stack([scaled[index == i].mean(axis=0) for i in range(len(names))])
-    count = min(dimensions, len(names) - 1)
-    lda = LinearDiscriminantAnalysis(
-        "eigen", ledoit_wolf_shrinkage(scaled - centres[index]), n_components=count
-    )
-    kernel = np.zeros((len(mean), dimensions))
-    kernel[:, :count] = lda.fit(scaled, labels).scalings_[:, :count] / spread[:, None]
+    scaler, lda = discriminants(values, labels, dimensions)
+    kernel = np.zeros((values.shape[1], dimensions))
+    kernel[:, : lda.n_components] = lda.scalings_[:, : lda.n_components] / scaler.scale_[:, None]
     projection = layers.Dense(dimensions, name="projection")
     embedding = layers.UnitNormalization(name="embedding")(projection(statistics))
     encoder = keras.Model(inputs, embedding, name="encoder")
-    projection.set_weights([kernel, -mean @ kernel])
+    projection.set_weights([kernel, -scaler.mean_ @ kernel])
     return encoder
 
 

@@ -15,27 +15,26 @@ from helpers.calibration import Calibration
 from helpers.command_line import new_parser, run_program
 from helpers.data import corpora, course
 from helpers.evaluation.results import mean_scores, record_scores
+from helpers.research.pretrained import Pretrained, campplus, resemblyzer
 from helpers.systems.mfcc_lda import MfccLda
 from helpers.systems.published_recipe import EPOCHS, THRESHOLD, logit_matrix, train
 
 
-def run_mfcc_lda(folder, out, seed=0):
-    """Fit and test on a course folder: returns the row `mfcc_lda` of OUT/metrics.json, and keeps the scores.
+def run_fitted(name, make, folder, out, seed=0):
+    """Fit what `make` gives, a system as `mfcc_lda.MfccLda`, and test it on a course folder.
 
-    Raises
-    ------
-    InputError
-        As `corpora.load_course`, `MfccLda.fit` and `results.record_scores`.
+    The row `name` of OUT/metrics.json is returned, and the scores are kept. InputError as of
+    `corpora.load_course`, the system's `fit` and `results.record_scores`.
     """
     training, test = corpora.load_course(folder)
     start = time.perf_counter()
-    system = MfccLda().fit(training, seed)
+    system = make().fit(training, seed)
     facts = {"train_seconds": round(time.perf_counter() - start, 1), "parameters": system.parameters}
     facts |= {"speakers_train": len(np.unique(training.speakers)), "seed": seed, "backend": "numpy"}
     embeddings = system.embed(test.waveforms)
     scores, fixed = metrics.cosine_scores(embeddings), (system.threshold, system.calibration)
     enrolled = partial(metrics.enrolled_scores, embeddings)
-    return record_scores(out, "mfcc_lda", scores, *fixed, test, facts, enrolled)
+    return record_scores(out, name, scores, *fixed, test, facts, enrolled)
 
 
 def run_published_recipe(folder, out, seed=0, epochs=EPOCHS, verbose=0):
@@ -62,7 +61,13 @@ def run_published_recipe(folder, out, seed=0, epochs=EPOCHS, verbose=0):
     return record_scores(out, "published_recipe", logits, logit(THRESHOLD), line, test, facts, enrolled)
 
 
-SYSTEMS = {"mfcc_lda": run_mfcc_lda, "published_recipe": partial(run_published_recipe, verbose=2)}
+FITTED = {
+    "mfcc_lda": MfccLda,
+    "resemblyzer": partial(Pretrained, resemblyzer),
+    "campplus": partial(Pretrained, campplus),
+}
+SYSTEMS = {name: partial(run_fitted, name, make) for name, make in FITTED.items()}
+SYSTEMS |= {"published_recipe": partial(run_published_recipe, verbose=2)}
 
 
 def _run(options):
@@ -73,7 +78,7 @@ def _run(options):
 def main(arguments=None):
     """The command line; returns the exit status."""
     parser = new_parser("research.baselines", __doc__)
-    takes = "mfcc_lda: seconds; published_recipe: 7 to 15 minutes"
+    takes = "published_recipe takes 7 to 15 minutes, all others seconds"
     parser.add_argument("system", choices=SYSTEMS, help=takes)
     parser.add_argument("--data", default="", help="folder with trs.pkl and tes.pkl (default: the course's)")
     parser.add_argument("--out", required=True, help="folder of metrics.json")

@@ -69,12 +69,14 @@ def run(corpus, name, seed, epochs=20):
 def score(result, parts, plda, fused):
     """Scores of all trials within the folds, and with five utterances enrolled, of the first parts of a run.
 
-    The weights of a fold's scores are fitted to the other folds' scores.
+    The weights of a fold's scores are fitted to the other folds' scores, and its threshold is where these
+    have equal errors.
 
     Returns
     -------
     scores, labels, first, second : arrays (trials,)
     enrolled_scores, enrolled_labels : arrays (enrolled trials,)
+    accepted : bool array (trials,)
     """
     folds, speakers = [], result["speakers"]
     for held_out, embeddings in zip(result["held_out"], result["embeddings"], strict=True):
@@ -90,14 +92,15 @@ def score(result, parts, plda, fused):
         sides = theirs[trials.left], theirs[trials.right]
         folds.append((np.stack(alone, 1), trials.label, *sides, np.stack(against, 1), enrolled.label))
     joined = []
-    for number, (alone, labels, first, second, against, others) in enumerate(folds):
+    for number, (alone, labels, first, second, against, enrolled) in enumerate(folds):
         weights, offset = np.full(parts, 1 / parts), 0
+        others = folds[:number] + folds[number + 1 :]
+        rest, known = (np.concatenate([each[place] for each in others]) for place in (0, 1))
         if fused:
-            rest = [each[:2] for each in folds[:number] + folds[number + 1 :]]
-            weights, offset = calibration.fuse(
-                *map(np.concatenate, zip(*rest, strict=True)), ridge=FUSION_RIDGE
-            )
-        joined.append((alone @ weights + offset, labels, first, second, against @ weights + offset, others))
+            weights, offset = calibration.fuse(rest, known, ridge=FUSION_RIDGE)
+        scores, threshold = alone @ weights + offset, metrics.equal_error(rest @ weights + offset, known)[1]
+        sides = labels, first, second
+        joined.append((scores, *sides, against @ weights + offset, enrolled, scores >= threshold))
     return tuple(np.concatenate(part) for part in zip(*joined, strict=True))
 
 
@@ -109,8 +112,8 @@ def summarise(results, draws=1000):
     """A row a corpus and step: means over seeds, and the paired difference from the step before.
 
     `results` are a dict of (corpus, run, seed) to what `run` gives. Returns a pandas.DataFrame with columns
-    `corpus`, `step`, `seeds`, `eer`, `difference`, `low`, `high`, `eer_enrol5`, and of the fused step `cllr`,
-    `false_acceptance` and `false_rejection` at a log likelihood ratio of 0.
+    `corpus`, `step`, `seeds`, `eer`, `eer_enrol5`, `false_acceptance` and `false_rejection` at the threshold,
+    `difference`, `low`, `high`, and of the fused step `cllr`.
     """
     rows = []
     for corpus in dict.fromkeys(key[0] for key in results):
@@ -121,7 +124,9 @@ def summarise(results, draws=1000):
             found = [score(results[corpus, name, seed], *how) for seed in seeds]
             row = {"corpus": corpus, "step": step, "seeds": len(seeds)}
             row["eer"] = np.mean([_rate(*each[:2]) for each in found])
-            row["eer_enrol5"] = np.mean([_rate(*each[4:]) for each in found])
+            row["eer_enrol5"] = np.mean([_rate(*each[4:6]) for each in found])
+            row["false_acceptance"] = np.mean([each[6][each[1] == 0].mean() for each in found])
+            row["false_rejection"] = np.mean([1 - each[6][each[1] == 1].mean() for each in found])
             if before:
                 gaps = [
                     paired_difference(_rate, ours[0], theirs[0], *ours[1:4], draws=draws)
@@ -131,8 +136,6 @@ def summarise(results, draws=1000):
                 row |= dict(zip(("difference", "low", "high"), means, strict=True))
             if how[-1]:
                 row["cllr"] = np.mean([calibration.cllr(*each[:2]) for each in found])
-                row["false_acceptance"] = np.mean([np.mean(each[0][each[1] == 0] >= 0) for each in found])
-                row["false_rejection"] = np.mean([np.mean(each[0][each[1] == 1] < 0) for each in found])
             rows.append(row)
             before = found
     return pd.DataFrame(rows)

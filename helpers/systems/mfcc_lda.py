@@ -6,19 +6,16 @@ a row.
 
 import librosa
 import numpy as np
-from sklearn.covariance import ledoit_wolf_shrinkage
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import GroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from helpers import SAMPLE_RATE, InputError, features, metrics
 from helpers.bootstrap import trial_scores
 from helpers.calibration import calibrate
+from helpers.ensemble.members import discriminants
 
 # 32 ms every 10 ms, as in speech recognition
 FRAMES = {"sr": SAMPLE_RATE, "n_fft": 512, "hop_length": 160, "n_mels": 40}
-DIMENSIONS, FOLDS = 40, 5
+FOLDS = 5
 
 
 def mfcc_statistics(waveforms):
@@ -47,22 +44,6 @@ def mfcc_statistics(waveforms):
         values = np.concatenate([mfcc, librosa.feature.delta(mfcc, mode="nearest")], axis=1)
         chunks.append(np.concatenate([values.mean(axis=2), values.std(axis=2)], axis=1))
     return np.concatenate(chunks).astype(float)
-
-
-def discriminants(values, speakers):
-    """Standardisation and LDA to at most 40 dimensions, fitted to statistics (utterances, 80): a pipeline.
-
-    LDA: Fisher (1936), "The use of multiple measurements in taxonomic problems". The covariance within
-    speakers is shrunk, as utterances are few for 80 x 80 values: Ledoit and Wolf (2004), "A well-conditioned
-    estimator for large-dimensional covariance matrices", section 3.
-    """
-    scaled = (scaler := StandardScaler()).fit_transform(values)
-    names, index = np.unique(speakers, return_inverse=True)
-    means = np.stack([scaled[index == i].mean(axis=0) for i in range(len(names))])
-    # One for all speakers: scikit-learn's "auto" has one for each, is worse, and fails for two utterances.
-    shrinkage = ledoit_wolf_shrinkage(scaled - means[index])
-    lda = LinearDiscriminantAnalysis("eigen", shrinkage, n_components=min(DIMENSIONS, len(names) - 1))
-    return make_pipeline(scaler, lda.fit(scaled, speakers))
 
 
 class MfccLda:

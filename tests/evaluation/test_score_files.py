@@ -210,7 +210,7 @@ def tones(speakers, utterances, samples, seed=0):
 def test_the_floor_keeps_its_scores(tmp_path, monkeypatch):
     training, test = tones(8, 5, 4096), tones(6, 6, 5120, seed=1)
     monkeypatch.setattr(baselines.corpora, "load_course", lambda _: (training, test))
-    row = baselines.run_mfcc_lda("anywhere", tmp_path)
+    row = baselines.SYSTEMS["mfcc_lda"]("anywhere", tmp_path)
     system = score_files.load_scores(tmp_path, test)["mfcc_lda"]
     fitted = mfcc_lda.MfccLda().fit(training)
     assert (system.threshold, system.calibration) == (fitted.threshold, fitted.calibration)

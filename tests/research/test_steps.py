@@ -24,13 +24,17 @@ def result(parts, seed=0, noise=1.0):
 
 
 def test_trials_lie_within_folds():
-    scores, labels, first, second, enrolled, theirs = steps.score(result(1), 1, False, False)
+    scores, labels, first, second, enrolled, theirs, accepted = steps.score(result(1), 1, False, False)
     each = 24 * 23 // 2  # four speakers of six utterances in a fold
     assert len(scores) == len(labels) == 5 * each
     folds = [FOLDS[name == SPEAKERS][0] for name in range(20)]
     assert all(folds[a] == folds[b] for a, b in zip(first, second, strict=True))
     np.testing.assert_array_equal(labels, first == second)
     assert len(enrolled) == len(theirs) > 0
+    for fold in range(5):  # a fold's threshold is where the other four have equal errors
+        mine = np.arange(len(scores)) // each == fold
+        threshold = equal_error(scores[~mine], labels[~mine])[1]
+        np.testing.assert_array_equal(accepted[mine], scores[mine] >= threshold)
 
 
 def test_one_part_by_cosine():

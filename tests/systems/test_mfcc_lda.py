@@ -153,7 +153,7 @@ def test_the_threshold_uses_no_test_data(monkeypatch, tmp_path):
     rows = []
     for test in (TEST, voices(5, 7, 4096, seed=5)):
         monkeypatch.setattr(baselines.corpora, "load_course", lambda _, test=test: (TRAINING, test))
-        rows.append(baselines.run_mfcc_lda("anywhere", tmp_path))
+        rows.append(baselines.SYSTEMS["mfcc_lda"]("anywhere", tmp_path))
     assert rows[0]["threshold"] == rows[1]["threshold"]
     assert rows[0]["eer"] != rows[1]["eer"]
 
@@ -177,7 +177,7 @@ def test_parameters_are_the_numbers_that_embedding_uses(fitted):
 
 def test_run_writes_its_row(monkeypatch, tmp_path):
     monkeypatch.setattr(baselines.corpora, "load_course", lambda _: (TRAINING, TEST))
-    row = baselines.run_mfcc_lda("anywhere", tmp_path, seed=3)
+    row = baselines.SYSTEMS["mfcc_lda"]("anywhere", tmp_path, seed=3)
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"mfcc_lda": row}
     figures = {*bootstrap.FIGURES, "cllr", "min_cllr", "eer_enrol5"}
     counts = {"threshold", "speakers_test", "trials", "train_seconds", "parameters", "speakers_train"}

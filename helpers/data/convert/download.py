@@ -1,17 +1,16 @@
 """Large files from the web: resumed, checked, and placed whole or not at all.
 
-What has arrived is kept as ``FOLDER/unfinished/NAME.part`` between runs.
+What has arrived is kept as ``FOLDER/unfinished/NAME.part`` between runs. pooch retries and checks.
 """
 
 import os
 import shutil
-import socket
-import ssl
-import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import pooch
 import requests
 import urllib3
 from tqdm import tqdm
@@ -20,19 +19,9 @@ from helpers import InputError
 from helpers.files import file_digest, hold_folder
 
 CHUNK = 64 * 1024  # bytes that at most are lost when a connection breaks
-ENOUGH = 1_000_000  # bytes that make a broken connection no failure: the next one may bring as much
-TRIES = 4  # failures in a row
+TRIES = 4
 TIMEOUT = 30  # seconds without a byte
-PAUSE = 1  # second after the first failure, doubled after each other
-MIRROR = "use another mirror"
-ANOTHER = f"run it again, and if it stays so, {MIRROR}"
-BUSY = (408, 429, 500, 502, 503, 504)  # statuses that may be others in a moment
-# What the innermost cause of a broken connection is called; else its own words.
-CAUSES = {
-    socket.gaierror: "its name cannot be resolved",
-    ssl.SSLCertVerificationError: "its certificate is not valid here",
-    TimeoutError: "no answer in time",
-}
+pooch.get_logger().setLevel("WARNING")
 
 
 class Remote(NamedTuple):
@@ -47,12 +36,8 @@ class Remote(NamedTuple):
 def download_folder(folder):
     """Hold a folder for one process, and yield its subfolder ``unfinished`` for what is not ready.
 
-    What an earlier, killed process has left there is removed, but for the parts of files.
-
-    Raises
-    ------
-    InputError
-        When another process holds the folder, or it cannot be written.
+    InputError when another process holds the folder, or it cannot be written. What an earlier, killed process
+    has left there is removed, but for the parts of files.
     """
     unfinished = Path(folder, "unfinished")
     busy = f"{folder} is in use by another run; wait for its end, or name another folder"
@@ -81,53 +66,31 @@ def _clear(unfinished):
 
 
 def fetch(remote, folder, unfinished, address):
-    """A file from `address`, in `folder`; one that is there already and whole is not fetched again.
+    """The path of a file from `address`, in `folder`; a whole one that is there is not fetched again.
 
-    Parameters
-    ----------
-    remote : Remote
-    folder : path
-        Where the file is put when it is whole.
-    unfinished : path
-        Where it grows, see `download_folder`; on the same disk.
-    address : str
-        What comes before the file's name, slash included.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    InputError
-        When the server cannot be reached, or has no such file or another one; when the connection breaks
-        again and again; and when the disk is full. All but a wrong file leave what has arrived.
+    It grows in the folder `unfinished`, see `download_folder`, on the same disk. `address` is what comes
+    before the file's name, slash included. InputError when the server cannot be reached or has another file,
+    the connection breaks again and again, or the disk is full; all but a wrong file leave what has arrived.
     """
     path, part, url = Path(folder) / remote.name, unfinished / f"{remote.name}.part", address + remote.name
     if is_whole(path, remote):
         return path
-    failures = 0
+    arrive, known = partial(_arrive, part=part, size=remote.size), {remote.name: f"sha256:{remote.sha256}"}
     try:
-        while (have := bytes_arrived(part)) != remote.size:
-            try:
-                _receive(url, part, have, remote.size)
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                failures = 1 if bytes_arrived(part) - have >= ENOUGH else failures + 1
-                if failures == TRIES:
-                    found = f"{_cause(error)}, {TRIES} times in a row; {_kept(part)}"
-                    advice = f"see to the network, or {MIRROR}, and run it again"
-                    raise InputError(f"{found}: {advice}", file=f"{url}:") from None
-                time.sleep(PAUSE * 2 ** (failures - 1))
-        if file_digest(part) != remote.sha256:
-            part.unlink()
-            found = f"has {_megabytes(remote.size)} of another content: their SHA-256 is not"
-            raise InputError(f"{found} {remote.sha256[:12]}…; they were removed; {ANOTHER}", file=url)
-        os.replace(part, path)
+        store = pooch.create(unfinished, address, registry=known, retry_if_failed=TRIES - 1)
+        os.replace(store.fetch(remote.name, downloader=arrive), path)
+    except requests.RequestException as error:
+        kept = f"{bytes_arrived(part) / 1e6:,.1f} MB have arrived and are kept"
+        found = f"{_cause(error)}, {TRIES} times in a row; {kept}: see to the network, and run it again"
+        raise InputError(found, file=f"{url}:") from None
+    except ValueError:
+        found = f"is another file: its SHA-256 is not {remote.sha256[:12]}…; nothing was kept"
+        raise InputError(found, file=url, expected="the address of LibriSpeech or of a mirror") from None
     except OSError as error:
-        found = f"could not be written ({error.strerror or error})"
-        room = f"a writable folder with {_megabytes(remote.size - bytes_arrived(part))} of space left"
-        expected = f"{room}; {_kept(part)}: make room and run it again"
-        raise InputError(found, file=part, expected=expected) from error
+        space = f"a writable folder with {(remote.size - bytes_arrived(part)) / 1e6:,.1f} MB of space left"
+        raise InputError(
+            f"could not be written ({error.strerror or error})", file=part, expected=space
+        ) from None
     return path
 
 
@@ -141,58 +104,45 @@ def bytes_arrived(part):
     return part.stat().st_size if part.exists() else 0
 
 
-def _receive(url, part, have, size):
-    """One connection: what is lacking of `part`, or as much of it as comes."""
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        status = f"the server says {response.status_code} {response.reason}"
-        if response.status_code in BUSY:
-            raise requests.HTTPError(status)
-        span = response.headers.get("Content-Range", "")
-        resumed = response.status_code == 206 and span.startswith(f"bytes {have}-")
-        if have and not resumed and response.status_code in (206, 416):
-            part.unlink()
-            raise requests.HTTPError("the server cannot take up where it broke off")
-        if response.status_code not in (200, 206):
-            expected = f"a file of {_megabytes(size)}: see in a browser whether it has moved, or {MIRROR}"
-            raise InputError(f"{response.url}: {status}", expected=expected)
-        total = span.rpartition("/")[2] if resumed else response.headers.get("Content-Length", "")
-        total = int(total) if total.isdecimal() else size
-        if total == size:
+def _arrive(url, output_file, _, part, size):
+    """A downloader of pooch's: what is lacking of `part`, which then becomes `output_file`."""
+    have = bytes_arrived(part)
+    if have < size:
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+            span = response.headers.get("Content-Range", "")
+            resumed = response.status_code == 206 and span.startswith(f"bytes {have}-")
+            if have and not resumed and response.status_code in (206, 416):
+                part.unlink()
+                raise requests.ConnectionError("the server cannot take up where it broke off")
+            response.raise_for_status()
+            total = span.rpartition("/")[2] if resumed else response.headers.get("Content-Length", size)
+            if int(total) != size:
+                part.unlink(missing_ok=True)
+                raise ValueError(f"{total} bytes")
             # disable=None: the bar is for a person, not for a file.
             shown = {"desc": part.stem, "unit": "B", "unit_scale": True, "leave": False, "disable": None}
-            mode = "ab" if resumed else "wb"
-            with part.open(mode) as file, tqdm(total=size, initial=file.tell(), **shown) as bar:
-                # As it is sent: requests' own iterator would unpack what a server calls gzip-encoded.
-                for chunk in response.raw.stream(CHUNK, decode_content=False):
-                    file.write(chunk)
-                    bar.update(file.tell() - bar.n)
-                    if file.tell() > size:
-                        break
-            total = size if resumed else bytes_arrived(part)  # the answer was complete
-        if total != size:
-            part.unlink(missing_ok=True)
-            found = f"is another file, of {total:,} bytes in place of {size:,}; nothing was kept; {ANOTHER}"
-            raise InputError(found, file=response.url)
-    if bytes_arrived(part) == have:
-        raise requests.HTTPError("the server sends nothing")
+            with part.open("ab" if resumed else "wb") as file, tqdm(total=size, **shown) as bar:
+                try:  # as it is sent: requests' own iterator would unpack what a server calls gzip-encoded
+                    for chunk in response.raw.stream(CHUNK, decode_content=False):
+                        file.write(chunk)
+                        bar.update(file.tell() - bar.n)
+                except urllib3.exceptions.HTTPError as error:
+                    raise requests.ConnectionError("the connection broke") from error
+        if bytes_arrived(part) < size:
+            raise requests.ConnectionError("the connection broke")
+    os.replace(part, output_file)
 
 
 def _cause(error):
-    """Why a connection failed, in a few words: by its innermost cause, else its own."""
+    """Why a connection failed, in a few words: the server's status, the system's word, or its own."""
+    if error.response is not None:
+        return f"the server says {error.response.status_code} {error.response.reason}"
     inner = error
     while inner.__context__:
         inner = inner.__context__
-    if words := CAUSES.get(type(inner)) or getattr(inner, "strerror", ""):  # refused, reset, no route
-        return words[0].lower() + words[1:]
-    broke = isinstance(error, requests.ConnectionError | urllib3.exceptions.HTTPError)
-    return "the connection broke" if broke else str(error)
-
-
-def _kept(part):
-    arrived = bytes_arrived(part)
-    return f"{_megabytes(arrived)} have arrived and are kept" if arrived else "nothing has arrived"
-
-
-def _megabytes(count):
-    return f"{count / 1e6:,.1f} MB"
+    return (
+        "no answer in time"
+        if isinstance(inner, TimeoutError)
+        else getattr(inner, "strerror", "") or str(error)
+    )
