@@ -79,22 +79,21 @@ class AttentivePooling(layers.Layer):
 
 @registered
 class VoiceStatistics(layers.Layer):
-    """Log spectrograms `(batch, frames, bins)` to classical statistics of a voice `(batch, 124)`.
+    """Log spectrograms `(batch, frames, bins)` to classical statistics of a voice `(batch, 224)`.
 
-    Mean and standard deviation over the frames of 30 cepstral coefficients of 80 mel bands and of their
-    deltas (MFCCs: Davis and Mermelstein, 1980), then median, 20 % and 80 % quantile and standard deviation of
-    the logarithm of the pitch in the louder half of the frames. The pitch of a frame is where its
-    autocorrelation, the inverse Fourier transform of its power spectrum, is highest (Rabiner, 1977, "On the
-    use of autocorrelation analysis for pitch detection").
+    Mean and standard deviation over the frames of the cepstrum of 80 mel bands and of the first 30
+    coefficients' deltas (MFCCs: Davis and Mermelstein, 1980), then median, 20 and 80 % quantile and standard
+    deviation of the logarithm of the pitch in the louder half of the frames. The pitch of a frame is where
+    its autocorrelation, the inverse Fourier transform of its power spectrum, is highest (Rabiner, 1977, "On
+    the use of autocorrelation analysis for pitch detection").
     """
 
-    BANDS, COEFFICIENTS, LOWEST, HIGHEST = 80, 30, 60, 400  # the pitch in Hz
+    BANDS, DELTAS, LOWEST, HIGHEST = 80, 30, 60, 400  # the pitch in Hz
 
     def build(self, shape):
         self.mel = LogMel(self.BANDS)
         self.mel.build(shape)
-        transform = dct(np.eye(self.BANDS), norm="ortho", axis=0)[: self.COEFFICIENTS]
-        self.transform = transform.T.astype("float32")
+        self.transform = dct(np.eye(self.BANDS), norm="ortho", axis=0).T.astype("float32")
         bins, size = np.arange(shape[-1]), 2 * (shape[-1] - 1)
         lags = np.arange(SAMPLE_RATE // self.HIGHEST, SAMPLE_RATE // self.LOWEST + 1)
         twice = np.where((bins == 0) | (bins == bins[-1]), 1, 2)  # all others stand for a negative one too
@@ -107,8 +106,9 @@ class VoiceStatistics(layers.Layer):
 
     def call(self, spectrograms):
         cepstra = ops.matmul(self.mel(spectrograms), self.transform)
-        first, last = cepstra[:, :1], cepstra[:, -1:]
-        around = ops.concatenate([first, first, cepstra, last, last], axis=1)
+        low = cepstra[..., : self.DELTAS]
+        first, last = low[:, :1], low[:, -1:]
+        around = ops.concatenate([first, first, low, last, last], axis=1)
         deltas = (2 * (around[:, 4:] - around[:, :-4]) + around[:, 3:-1] - around[:, 1:-3]) / 10
         both = ops.concatenate([cepstra, deltas], axis=-1)
         return ops.concatenate([ops.mean(both, axis=1), ops.std(both, axis=1), self._pitch(spectrograms)], -1)
@@ -124,7 +124,43 @@ class VoiceStatistics(layers.Layer):
         return ops.stack([*quantiles, ops.std(loudest, axis=1)], axis=-1)
 
     def compute_output_shape(self, shape):
-        return (shape[0], 4 * self.COEFFICIENTS + 4)
+        return (shape[0], 2 * (self.BANDS + self.DELTAS) + 4)
+
+
+@registered
+class VoiceCorrelations(layers.Layer):
+    """Log spectrograms `(batch, frames, bins)` to what moves together in a voice `(batch, 220)`.
+
+    The correlations over the frames of each two of the first 16 cepstral coefficients of 80 mel bands, by
+    Fisher's (1915) z, which spreads those near 1; then mean and standard deviation of the first 50
+    coefficients in the louder half of the frames. The loudness is the coefficient 0.
+    """
+
+    BANDS, CORRELATED, LOUD = 80, 16, 50
+
+    def build(self, shape):
+        self.mel = LogMel(self.BANDS)
+        self.mel.build(shape)
+        self.transform = dct(np.eye(self.BANDS), norm="ortho", axis=0)[: self.LOUD].T.astype("float32")
+        above = np.triu_indices(self.CORRELATED, 1)
+        self.pairs = np.ravel_multi_index(above, (self.CORRELATED, self.CORRELATED)).astype("int32")
+
+    def call(self, spectrograms):
+        cepstra = ops.matmul(self.mel(spectrograms), self.transform)
+        low = cepstra[..., : self.CORRELATED]
+        moves = low - ops.mean(low, axis=1, keepdims=True)
+        spread = ops.sqrt(ops.sum(ops.square(moves), axis=1, keepdims=True))
+        both = ops.matmul(ops.transpose(spread, (0, 2, 1)), spread) + 1e-6
+        correlations = ops.matmul(ops.transpose(moves, (0, 2, 1)), moves) / both
+        chosen = ops.take(ops.reshape(correlations, (-1, self.CORRELATED**2)), self.pairs, axis=1)
+        half = (ops.shape(cepstra)[1] + 1) // 2
+        loudest = ops.argsort(-cepstra[..., :1], axis=1)[:, :half]
+        loud = ops.take_along_axis(cepstra, ops.repeat(loudest, self.LOUD, axis=2), axis=1)
+        parts = ops.arctanh(ops.clip(chosen, -0.99, 0.99)), ops.mean(loud, axis=1), ops.std(loud, axis=1)
+        return ops.concatenate(parts, axis=-1)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], len(self.pairs) + 2 * self.LOUD)
 
 
 def discriminants(values, speakers, dimensions=40):
@@ -149,8 +185,8 @@ def discriminants(values, speakers, dimensions=40):
     return make_pipeline(scaler, lda.fit(scaled, speakers))
 
 
-def statistics_encoder(copies, labels, dimensions=48):
-    """Voice statistics, and their `discriminants`, as an encoder.
+def statistics_encoder(copies, labels, dimensions=48, describe=VoiceStatistics):
+    """Statistics of a voice, and their `discriminants`, as an encoder.
 
     Parameters
     ----------
@@ -159,6 +195,8 @@ def statistics_encoder(copies, labels, dimensions=48):
     labels : int array
         Whose they are, of all arrays, one after the other.
     dimensions : int
+    describe : type of keras.layers.Layer
+        What gives the statistics.
 
     Returns
     -------
@@ -166,9 +204,9 @@ def statistics_encoder(copies, labels, dimensions=48):
         `(batch, frames, bins)` to embeddings `(batch, dimensions)` of length 1.
     """
     inputs = keras.Input((None, copies[0][0].shape[-1]), name="spectrogram")
-    statistics = VoiceStatistics(name="statistics")(inputs)
-    describe = keras.Model(inputs, statistics)
-    values = np.concatenate([embed_spectrograms(describe, copy) for copy in copies]).astype(float)
+    statistics = describe(name="statistics")(inputs)
+    heard = keras.Model(inputs, statistics)
+    values = np.concatenate([embed_spectrograms(heard, copy) for copy in copies]).astype(float)
     scaler, lda = discriminants(values, labels, dimensions)
     kernel = np.zeros((values.shape[1], dimensions))
     kernel[:, : lda.n_components] = lda.scalings_[:, : lda.n_components] / scaler.scale_[:, None]
@@ -189,4 +227,8 @@ MEMBERS = {
     "GRU on the cepstrum": partial(gru_encoder, view=Cepstrum),
     "CNN on the spectrum": partial(gru_encoder, sequence=convolution),
     "GRU, attentive pooling": partial(gru_encoder, pooling=AttentivePooling),
+}
+STATISTICS = {
+    "means and pitch": statistics_encoder,
+    "correlations": partial(statistics_encoder, describe=VoiceCorrelations),
 }

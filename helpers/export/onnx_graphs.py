@@ -14,7 +14,8 @@ from keras import layers, ops
 from onnx import TensorProto, helper, numpy_helper
 
 from helpers import InputError
-from helpers.ensemble.members import AttentivePooling, Cepstrum, LogMel, VoiceStatistics
+from helpers.ensemble.members import AttentivePooling, Cepstrum, LogMel
+from helpers.ensemble.members import VoiceCorrelations, VoiceStatistics
 from helpers.models import StatisticsPooling
 from helpers.verifier import model_digest
 
@@ -146,12 +147,33 @@ def _log_mel(graph, layer, x):
 
 
 def _voice(graph, layer, x):
-    cepstra = graph.add("MatMul", _log_mel(graph, layer.mel, x), layer.transform)
-    around = graph.add("Pad", cepstra, np.array([0, 2, 0, 0, 2, 0]), mode="edge")
-    slope = np.tile(np.float32([-2, -1, 0, 1, 2]) / 10, (layer.COEFFICIENTS, 1, 1))
-    deltas = _over_time(graph, "Conv", around, slope, group=layer.COEFFICIENTS)
+    bands = _log_mel(graph, layer.mel, x)
+    cepstra = graph.add("MatMul", bands, layer.transform)
+    low = graph.add("MatMul", bands, layer.transform[:, : layer.DELTAS])
+    around = graph.add("Pad", low, np.array([0, 2, 0, 0, 2, 0]), mode="edge")
+    slope = np.tile(np.float32([-2, -1, 0, 1, 2]) / 10, (layer.DELTAS, 1, 1))
+    deltas = _over_time(graph, "Conv", around, slope, group=layer.DELTAS)
     both = _statistics(graph, layer, graph.add("Concat", cepstra, deltas, axis=-1), 0)
     return graph.add("Concat", both, *_pitch(graph, layer, x), axis=-1)
+
+
+def _correlations(graph, layer, x):
+    bands, time = _log_mel(graph, layer.mel, x), np.array([1])
+    low = graph.add("MatMul", bands, layer.transform[:, : layer.CORRELATED])
+    moves = graph.add("Sub", low, graph.add("ReduceMean", low, time))
+    spread = graph.add("ReduceL2", moves, time)
+    both = graph.add("MatMul", graph.add("Transpose", spread, perm=[0, 2, 1]), spread)
+    found = graph.add("MatMul", graph.add("Transpose", moves, perm=[0, 2, 1]), moves)
+    found = graph.add("Div", found, graph.add("Add", both, np.float32(1e-6)))
+    flat = graph.add("Reshape", found, np.array([0, layer.CORRELATED**2]))
+    chosen = graph.add("Gather", flat, layer.pairs.astype(np.int64), axis=1)
+    chosen = graph.add("Atanh", graph.add("Clip", chosen, np.float32(-0.99), np.float32(0.99)))
+    loudness = graph.add("MatMul", bands, layer.transform[:, :1])
+    more = graph.add("Add", graph.add("Shape", x, start=1, end=2), np.array([1]))
+    _, louder = graph.add("TopK", loudness, graph.add("Div", more, np.array([2])), axis=1, outputs=2)
+    louder = graph.add("Expand", louder, np.array([1, 1, layer.LOUD]))
+    loud = graph.add("GatherElements", graph.add("MatMul", bands, layer.transform), louder, axis=1)
+    return graph.add("Concat", chosen, _statistics(graph, layer, loud, 0), axis=-1)
 
 
 def _pitch(graph, layer, x):
@@ -200,6 +222,7 @@ KNOWN = {
     Cepstrum: (lambda graph, layer, x: graph.add("MatMul", x, layer.transform), {}),
     LogMel: (_log_mel, {}),
     VoiceStatistics: (_voice, {}),
+    VoiceCorrelations: (_correlations, {}),
     layers.Concatenate: (lambda graph, layer, *x: graph.add("Concat", *x, axis=-1), {"axis": [-1]}),
     layers.UnitNormalization: (_unit, {"axis": [-1]}),
 }

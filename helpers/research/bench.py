@@ -95,7 +95,7 @@ def peak_memory():
 
 def measure(task, folder):
     """What a task finds on a course folder, a dict: a `system` with a `seed`, or so many `utterances`."""
-    from helpers.ensemble.members import MEMBERS, statistics_encoder
+    from helpers.ensemble.members import MEMBERS, STATISTICS
     from helpers.research import baselines
     from helpers.training import TrainingHooks
     from helpers.verifier import load_verifier
@@ -104,7 +104,7 @@ def measure(task, folder):
         clips = corpora.load_course(folder)[0].waveforms
         row = embed_many(task["utterances"], load_verifier(MODEL), clips)
     else:
-        hooks = TrainingHooks(tuple(MEMBERS.values()), (statistics_encoder,), plda=True)
+        hooks = TrainingHooks(tuple(MEMBERS.values()), tuple(STATISTICS.values()), plda=True)
         ensemble = partial(run_verifier, hooks=hooks, held_out_folds=2)  # as in notebook 06
         programs = baselines.SYSTEMS | {"siamese_gru": run_verifier, "ensemble": ensemble}
         with tempfile.TemporaryDirectory() as out:

@@ -17,7 +17,7 @@ from helpers.batches import TrainingConfig, assign_folds
 from helpers.bootstrap import paired_difference
 from helpers.command_line import new_parser, run_program
 from helpers.data import corpora
-from helpers.ensemble.members import MEMBERS, statistics_encoder
+from helpers.ensemble.members import MEMBERS, STATISTICS
 from helpers.features import Spectrogram
 from helpers.files import atomic_write
 from helpers.models import gru_encoder
@@ -29,7 +29,7 @@ last_state = partial(gru_encoder, shortcut=False, sequence=partial(layers.GRU, 9
 RUNS = {  # name: encoders that are trained, speeds, encoders that are fitted
     "last": ((last_state,), (), ()),
     "pooled": ((gru_encoder,), (), ()),
-    "members": (tuple(MEMBERS.values()), TrainingConfig().speeds, (statistics_encoder,)),
+    "members": (tuple(MEMBERS.values()), TrainingConfig().speeds, tuple(STATISTICS.values())),
 }
 NETWORKS = len(MEMBERS)
 STEPS = {  # what is added: the run, its parts that score, whether a PLDA compares, whether the sum is fused
@@ -38,8 +38,8 @@ STEPS = {  # what is added: the run, its parts that score, whether a PLDA compar
     "copies at four other speeds": ("members", 1, False, False),
     "PLDA": ("members", 1, True, False),
     "three different encoders": ("members", NETWORKS, True, False),
-    "statistics without a network": ("members", NETWORKS + 1, True, False),
-    "weights by logistic regression": ("members", NETWORKS + 1, True, True),
+    "statistics without a network": ("members", NETWORKS + len(STATISTICS), True, False),
+    "weights by logistic regression": ("members", NETWORKS + len(STATISTICS), True, True),
 }
 
 

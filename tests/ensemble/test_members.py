@@ -12,8 +12,8 @@ from samples import array
 
 from helpers import SAMPLE_RATE
 from helpers.checkpoint import import_closure
-from helpers.ensemble.members import MEMBERS, AttentivePooling, Cepstrum, LogMel, VoiceStatistics
-from helpers.ensemble.members import statistics_encoder
+from helpers.ensemble.members import MEMBERS, STATISTICS, AttentivePooling, Cepstrum, LogMel
+from helpers.ensemble.members import VoiceCorrelations, VoiceStatistics, statistics_encoder
 from helpers.features import Spectrogram
 from helpers.losses import BalancedPairLoss
 from helpers.metrics import equal_error
@@ -107,8 +107,8 @@ def test_attention_by_hand():
 
 
 def statistics(waveforms):
-    """Statistics of MFCCs (n, 120), and those of the logarithm of the pitch (n, 4)."""
-    return np.split(array(VoiceStatistics()(FEATURES(np.stack(waveforms)))), [120], axis=1)
+    """Statistics of MFCCs (n, 220), and those of the logarithm of the pitch (n, 4)."""
+    return np.split(array(VoiceStatistics()(FEATURES(np.stack(waveforms)))), [220], axis=1)
 
 
 @pytest.mark.parametrize("voice", [hum, pulses])
@@ -148,20 +148,34 @@ def test_mfcc_statistics_by_librosa():
     spectrograms = FEATURES(np.stack([hum(120), hum(220, 1)]))
     power = np.exp(2 * spectrograms.astype(float))
     found = array(VoiceStatistics()(spectrograms))
-    assert found.shape == (2, 124)
+    assert found.shape == (2, 224)
     for each, row in zip(power, found, strict=True):
         mel = librosa.feature.melspectrogram(S=each.T, sr=SAMPLE_RATE, n_fft=1024, n_mels=80)
-        cepstra = dct(np.log(mel + 1e-10) / 2, norm="ortho", axis=0)[:30]
-        both = np.concatenate([cepstra, librosa.feature.delta(cepstra, width=5, mode="nearest")])
-        np.testing.assert_allclose(row[:60], both.mean(axis=1), rtol=1e-3, atol=2e-3)
-        np.testing.assert_allclose(row[60:120], both.std(axis=1), rtol=1e-3, atol=2e-3)
+        cepstra = dct(np.log(mel + 1e-10) / 2, norm="ortho", axis=0)
+        both = np.concatenate([cepstra, librosa.feature.delta(cepstra[:30], width=5, mode="nearest")])
+        np.testing.assert_allclose(row[:110], both.mean(axis=1), rtol=1e-3, atol=2e-3)
+        np.testing.assert_allclose(row[110:220], both.std(axis=1), rtol=1e-3, atol=2e-3)
 
 
+def test_correlations_by_numpy():
+    found = array(VoiceCorrelations()(LOGS))
+    for log, row in zip(LOGS, found, strict=True):
+        cepstra = dct(array(LogMel(80)(log[None]))[0], norm="ortho", axis=1)
+        pairs = np.corrcoef(cepstra[:, :16].T)[np.triu_indices(16, 1)]
+        np.testing.assert_allclose(row[:120], np.arctanh(np.clip(pairs, -0.99, 0.99)), atol=2e-3)
+        loud = cepstra[np.argsort(-cepstra[:, 0])[:6], :50]  # of eleven frames
+        np.testing.assert_allclose(
+            row[120:], np.concatenate([loud.mean(axis=0), loud.std(axis=0)]), atol=2e-3
+        )
+
+
+@pytest.mark.parametrize("describe", [VoiceStatistics, VoiceCorrelations])
 @pytest.mark.parametrize("frames", [1, 2, 30])
-def test_statistics_of_anything_are_finite(frames):
+def test_statistics_of_anything_are_finite(describe, frames):
     for spectrograms in (np.zeros((2, frames, 513), np.float32), LOGS[:2, :1].repeat(frames, axis=1)):
-        found = array(VoiceStatistics()(spectrograms))
-        assert found.shape == (2, 124)
+        layer = describe()
+        found = array(layer(spectrograms))
+        assert found.shape == layer.compute_output_shape(spectrograms.shape)
         assert np.isfinite(found).all()
 
 
@@ -218,7 +232,7 @@ def test_lists_of_utterances_fit_the_same(fitted):
 
 
 def test_what_is_fitted_is_counted(fitted):
-    assert count_parameters(fitted[2]) == 124 * 48 + 48
+    assert count_parameters(fitted[2]) == 224 * 48 + 48
 
 
 def test_few_voices_do_not_break_it():
@@ -234,14 +248,14 @@ def test_few_voices_do_not_break_it():
 
 @pytest.fixture(scope="module")
 def members():
-    """Every member, untrained, and the statistics' encoder: by their names."""
+    """Every member: the networks untrained, the statistics fitted; by their names."""
     keras.utils.set_random_seed(0)
     spectrograms, speakers = voices(0, each=2)
     made = {}
     for number, (name, build) in enumerate(MEMBERS.items()):
         with keras.name_scope(f"encoder_{number}"):
             made[name] = build(spectrograms[:, :12])
-    made["statistics"] = statistics_encoder([spectrograms], speakers)
+    made |= {name: fit([spectrograms], speakers) for name, fit in STATISTICS.items()}
     for number, encoder in enumerate(made.values()):
         encoder.name = f"encoder_{number}"
     return made

@@ -12,7 +12,7 @@ from keras import layers
 
 from helpers import PROJECT, SAMPLE_RATE, InputError, verify
 from helpers.data import corpora
-from helpers.ensemble.members import MEMBERS, LogMel, statistics_encoder
+from helpers.ensemble.members import MEMBERS, STATISTICS, LogMel
 from helpers.export import onnx_export
 from helpers.export.onnx_graphs import embeddings_graph, scores_graph
 from helpers.features import Spectrogram
@@ -175,7 +175,7 @@ def ensemble():
     heard, sizes = features(waveforms), {"bands": 8, "units": 6, "dimensions": DIMENSIONS}
     members = [*MEMBERS.values(), partial(gru_encoder, view=LogMel)]
     encoders = [drawn(build(heard, **sizes), f"encoder_{i}", rng) for i, build in enumerate(members)]
-    encoders.append(statistics_encoder([heard], speakers, DIMENSIONS))
+    encoders += [fit([heard], speakers, DIMENSIONS) for fit in STATISTICS.values()]
     verifier = verifier_of(concatenate_encoders(encoders), features, len(encoders))
     voices, weights = embed(verifier, waveforms), np.arange(1, len(encoders) + 1)
     voices += rng.normal(0, 0.3, voices.shape)  # real voices vary more than these

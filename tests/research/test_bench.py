@@ -196,7 +196,7 @@ def test_the_systems_are_those_of_the_notebooks_and_the_baselines(monkeypatch):
         monkeypatch.setitem(baselines.SYSTEMS, name, program(name))
     for system in bench.SYSTEMS:
         assert bench.measure({"system": system, "seed": 7}, "there")["peak_mb"] > 1
-    whole = tuple(members.MEMBERS.values()), (members.statistics_encoder,)
+    whole = tuple(members.MEMBERS.values()), tuple(members.STATISTICS.values())
     hooks = training.TrainingHooks(*whole, plda=True)
     assert given == [
         ("ours", "there", [], 7, {}),

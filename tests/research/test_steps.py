@@ -69,7 +69,7 @@ def test_fusion_is_better_than_a_bad_mean():
 
 
 def test_table():
-    runs = {"last": result(1, 1, 4.0), "pooled": result(1, 2, 3.0), "members": result(5, 3, 1.0)}
+    runs = {"last": result(1, 1, 4.0), "pooled": result(1, 2, 3.0), "members": result(6, 3, 1.0)}
     table = steps.summarise({("speech", name, 0): each for name, each in runs.items()}, draws=20)
     assert table["step"].tolist() == list(steps.STEPS)
     assert np.isnan(table["difference"][0])
