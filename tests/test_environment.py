@@ -58,8 +58,17 @@ def test_every_direct_dependency_is_locked(requirement):
     assert locked.marker is None
 
 
+PRETRAINED = ["torch", "speakerlab", "kaldi-native-fbank"]  # outside the lock; `research.pretrained` alone
 SOURCES = {  # and what they may import beside the dependencies of a plain install
-    "helpers": ([path for path in PROJECT.glob("helpers/**/*.py") if path.parent.name not in EXTRAS], []),
+    "pretrained": ([PROJECT / "helpers" / "research" / "pretrained.py"], PRETRAINED),
+    "helpers": (
+        [
+            path
+            for path in PROJECT.glob("helpers/**/*.py")
+            if path.parent.name not in EXTRAS and path.name != "pretrained.py"
+        ],
+        [],
+    ),
     "app": (PROJECT.glob("helpers/app/*.py"), EXTRAS["app"]),
     "export": (PROJECT.glob("helpers/export/*.py"), EXTRAS["export"]),
     "tests": ([PROJECT / "conftest.py", *PROJECT.glob("tests/**/*.py")], ALL),

@@ -175,7 +175,9 @@ def ensemble():
     heard, sizes = features(waveforms), {"bands": 8, "units": 6, "dimensions": DIMENSIONS}
     members = [*MEMBERS.values(), partial(gru_encoder, view=LogMel)]
     encoders = [drawn(build(heard, **sizes), f"encoder_{i}", rng) for i, build in enumerate(members)]
-    encoders += [fit([heard], speakers, DIMENSIONS) for fit in STATISTICS.values()]
+    for fit in STATISTICS.values():
+        encoders.append(fit([heard], speakers, DIMENSIONS))
+        encoders[-1].name = f"encoder_{len(encoders)}"
     verifier = verifier_of(concatenate_encoders(encoders), features, len(encoders))
     voices, weights = embed(verifier, waveforms), np.arange(1, len(encoders) + 1)
     voices += rng.normal(0, 0.3, voices.shape)  # real voices vary more than these

