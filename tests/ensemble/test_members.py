@@ -278,6 +278,7 @@ def test_members_differ_in_what_they_look_at_or_look_with(members):
     assert set(kernels) >= {513, 200}
 
 
+@pytest.mark.slow
 def test_a_step_reaches_every_weight(members):
     """One step for all of them at once, as in training."""
     spectrograms, speakers = voices(0, each=2)
@@ -296,6 +297,7 @@ def test_a_step_reaches_every_weight(members):
         assert unmoved or (after != before[weight.path]).any(), weight.path
 
 
+@pytest.mark.slow
 def test_the_ensemble_survives_the_disk(members, tmp_path):
     """Every member, at other lengths too."""
     encoder = concatenate_encoders(list(members.values()))
