@@ -90,4 +90,4 @@ class Pretrained:
         self.threshold, self.calibration = metrics.equal_error(*trials)[1], calibrate(*trials)
         return self
 
-    parameters = 0  # learnt from the course's speakers
+    backend, parameters = "torch", 0  # learnt from the course's speakers: a threshold and a line alone

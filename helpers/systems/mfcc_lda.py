@@ -52,6 +52,8 @@ class MfccLda:
     Its `calibration` turns cosines into log likelihood ratios.
     """
 
+    backend = "numpy"
+
     def fit(self, corpus, seed=0):
         """Learn the projection, the threshold and the calibration from a corpus; returns itself.
 
