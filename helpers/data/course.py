@@ -97,31 +97,27 @@ def load_words(folder="", test_speakers=20, seed=0):
     ----------
     folder : path, optional
         With ``utterances.csv`` (path, word, speaker); its speakers are divided at random where there is no
-        column ``part`` that says train or test. Or with two flat folders, ``train`` and ``test``, of
-        recordings whose names begin with the word and end in a number: ``anna007.wav``. By default the names
-        that the embedded corpus's speakers say.
+        column ``part`` that says train or test. Or with two flat folders, ``train`` and ``test`` or
+        ``train_wav`` and ``test_wav``, of recordings named by a word and a number: ``clara_07.wav``,
+        ``clara7.wav``, ``7-clara.wav``. By default the names that the embedded corpus's speakers say.
     test_speakers, seed : int
         How many of the speakers are for the test where nothing divides them, and which.
 
     Returns
     -------
     train, test : Recordings
-        Labels are words, in lower case.
+        Labels are words, in lower case. The tables have a column `speaker`, unless the recordings come from
+        two flat folders in which most numbers belong to one word alone: then nothing says who spoke.
 
     Raises
     ------
     InputError
-        As `load_recordings`; for a file without a word or number in its name; and where nothing is there.
+        As `load_recordings`; for a file name without a word and one number; for a flat folder with one word
+        or one speaker; and where nothing is there.
     """
     folder = Path(os.path.expanduser(folder or phrases.embedded_phrases("words")))
     if not (folder / "utterances.csv").exists():
-        if not ((folder / "train").is_dir() and (folder / "test").is_dir()):
-            expected = "utterances.csv, or the two folders train and test"
-            raise InputError("has no spoken words", file=folder.name, expected=expected)
-        parts = train, test = tuple(_load_flat(folder / part) for part in ("train", "test"))
-        names = [*("train/" + train.table["path"]), *("test/" + test.table["path"])]
-        corpora.refuse_copies(names, train.waveforms + test.waveforms, folder.name, "each recording once")
-        return parts
+        return _load_flat_words(folder)
     found = load_recordings(folder, "word")
     found = found._replace(labels=np.array([word.lower() for word in found.labels]))
     if "part" in found.table:
@@ -133,13 +129,43 @@ def load_words(folder="", test_speakers=20, seed=0):
     return found.select(~apart), found.select(apart)
 
 
-def _load_flat(folder):
-    names = [path.name for path in list_recordings(folder)]
-    expected = "recordings named by word and number, such as anna007.wav"
-    table = pd.DataFrame({"path": names})
-    table["word"] = table["path"].str.extract(r"^(.*?[^\W\d])[\W_]*\d+\.\w+$", expand=False).str.lower()
-    if table["word"].isna().any():
-        name = f"{table['path'][table['word'].isna()].iloc[0]} of {folder.name}"
-        raise InputError("has no word and number in its name", file=name, expected=expected)
-    waveforms = [load_recording(folder / name, name) for name in names]
-    return Recordings(folder.parent.name, waveforms, table["word"].to_numpy(), table)
+def _load_flat_words(folder):
+    """The two parts of spoken words in flat folders, as `load_words` gives them."""
+    pairs = [[folder / f"{part}{ending}" for part in ("train", "test")] for ending in ("", "_wav")]
+    pair = next((pair for pair in pairs if all(part.is_dir() for part in pair)), None)
+    if pair is None:
+        expected = "utterances.csv, or two folders, train and test or train_wav and test_wav"
+        raise InputError("has no spoken words", file=folder.name, expected=expected)
+    tables = [_words_and_numbers(part) for part in pair]
+    table = pd.concat(tables, keys=[part.name for part in pair], names=["part", None]).reset_index("part")
+    words_of_number = table.groupby(["part", "number"])["word"].transform("nunique")
+    if (words_of_number > 1).mean() > 0.5:  # one number, several words: the number of a speaker
+        table["speaker"] = table["number"]
+    parts = []
+    for part in pair:
+        mine = table[table["part"] == part.name].drop(columns=["part", "number"]).reset_index(drop=True)
+        for kind in mine.columns.drop("path"):
+            if mine[kind].nunique() < 2:
+                raise InputError(f"has recordings of one {kind}", file=part.name, expected="two or more")
+        waveforms = [load_recording(part / name, name) for name in mine["path"]]
+        parts.append(Recordings(folder.name, waveforms, mine["word"].to_numpy(), mine))
+    names = [
+        f"{part.name}/{name}" for part, each in zip(pair, parts, strict=True) for name in each.table["path"]
+    ]
+    corpora.refuse_copies(names, parts[0].waveforms + parts[1].waveforms, folder.name, "each recording once")
+    return tuple(parts)
+
+
+def _words_and_numbers(folder):
+    """A table of the recordings of a flat folder: `path`, `word` in lower case, and `number`."""
+    table = pd.DataFrame({"path": [path.name for path in list_recordings(folder)]})
+    stems = table["path"].str.replace(r"\.\w+$", "", regex=True)
+    form = r"^(?:\d+[\W_]*)?([^\W\d_](?:\D*[^\W\d_])?)(?:[\W_]*\d+)?[\W_]*$"
+    table["word"] = stems.str.extract(form, expand=False).str.lower()
+    numbers = stems.str.findall(r"\d+")
+    bad = table["word"].isna() | (numbers.str.len() != 1)
+    if bad.any():
+        name = f"{table['path'][bad].iloc[0]} of {folder.name}"
+        expected = "recordings named by a word and one number, such as clara_07.wav or 7-clara.wav"
+        raise InputError("has no word and one number in its name", file=name, expected=expected)
+    return table.assign(number=[str(int(number)) for (number,) in numbers])  # 07 is 7

@@ -94,7 +94,7 @@ def write_tones(folder, names):
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
         wave = 8000 * np.sin(
-            2 * np.pi * (200 + 10 * i + 5 * (folder.name == "test")) * np.arange(2000) / 16000
+            2 * np.pi * (200 + 10 * i + 5 * folder.name.startswith("test")) * np.arange(2000) / 16000
         )
         wavfile.write(folder / name, 16000, wave.astype(np.int16))
 
@@ -128,25 +128,86 @@ def test_a_course_folder_comes_as_recordings(tmp_path):
     assert [len(wave) for wave in (*train.waveforms[:1], *test.waveforms[:1])] == [6000, 7000]
 
 
-def test_words_in_two_flat_folders(tmp_path):
-    write_tones(tmp_path / "train", ["anna007.wav", "Ben_1.wav", "anna12.wav"])
-    write_tones(tmp_path / "test", ["ben3.wav", "jean-luc2.wav"])
-    train, test = load_words(tmp_path)
-    assert train.labels.tolist() == ["ben", "anna", "anna"]
+def write_words(folder, names, test_names, ending=""):
+    """Two flat folders of tones."""
+    write_tones(folder / f"train{ending}", names)
+    write_tones(folder / f"test{ending}", test_names)
+    return folder
+
+
+@pytest.mark.parametrize("ending", ["", "_wav"])
+@pytest.mark.parametrize("form", ["{0}_{1:02d}", "{0}{1}", "{1}_{0}", "{0}-{1}", "{1:03d}{0}", "{0} ({1})"])
+def test_a_number_that_recurs_over_words_is_the_speaker(tmp_path, ending, form):
+    said = [(word, number) for number in (1, 2, 7) for word in ("Clara", "jean-luc")]
+    names = [form.format(*each) + ".wav" for each in said]
+    train, test = load_words(write_words(tmp_path, names, names[2:], ending))
+    assert sorted(set(train.labels)) == ["clara", "jean-luc"]
+    assert train.name == tmp_path.name
+    assert set(train.table["speaker"]) == {"1", "2", "7"}
+    assert set(test.table["speaker"]) == {"2", "7"}
+    found = set(zip(train.labels, train.table["speaker"], strict=True))
+    assert found == {(word.lower(), str(number)) for word, number in said}
+    assert (train.table["word"] == train.labels).all()
+
+
+def test_one_speaker_is_one_however_the_number_is_written(tmp_path):
+    names = ["clara_07.wav", "boris7.wav", "007-anna.wav", "clara_8.wav", "8boris.wav"]
+    train, _ = load_words(write_words(tmp_path, names, ["clara1.wav", "boris1.wav", "clara02.wav"]))
+    speakers = dict(zip(train.table["path"], train.table["speaker"], strict=True))
+    assert [speakers[name] for name in names] == ["7", "7", "7", "8", "8"]
+
+
+@pytest.mark.parametrize(
+    "names", [["anna007.wav", "Ben_1.wav", "anna12.wav"], ["1a.wav", "2a.wav", "3b.wav", "3a.wav", "4b.wav"]]
+)
+def test_numbers_that_belong_to_one_word_each_say_nothing_of_speakers(tmp_path, names):
+    train, test = load_words(write_words(tmp_path, names, ["ben3.wav", "jean-luc2.wav"]))
+    assert "speaker" not in train.table
+    assert "speaker" not in test.table
     assert test.labels.tolist() == ["ben", "jean-luc"]
     assert test.table["path"].tolist() == ["ben3.wav", "jean-luc2.wav"]
-    (tmp_path / "test" / "Thumbs.db").touch()
-    assert load_words(tmp_path)[1].labels.tolist() == ["ben", "jean-luc"]
-    shutil.copy(tmp_path / "train" / "anna12.wav", tmp_path / "test" / "anna1.wav")
-    with pytest.raises(InputError, match=r"has one recording twice: train/anna12\.wav and test/anna1\.wav"):
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "ben.wav",
+            "has no word and one number in its name; expected recordings named by a word and one number",
+        ),
+        ("7.wav", "has no word and one number"),
+        ("ben_07_1.wav", "has no word and one number"),
+        ("be7n.wav", "has no word and one number"),
+    ],
+)
+def test_a_file_without_a_word_and_one_number_is_named(tmp_path, name, said):
+    write_words(tmp_path, ["anna1.wav", "ben1.wav", name], ["anna2.wav", "ben2.wav"])
+    with pytest.raises(InputError, match=rf"^{name} of train {said}") as refused:
         load_words(tmp_path)
-    (tmp_path / "test" / "anna1.wav").unlink()
-    (tmp_path / "test" / "ben3.wav").rename(tmp_path / "test" / "ben.wav")
-    with pytest.raises(InputError, match=r"ben\.wav of test has no word and number in its name; expected"):
+    assert "\n" not in str(refused.value)
+
+
+def test_faults_of_flat_folders(tmp_path):
+    write_words(tmp_path, ["anna1.wav", "ben1.wav"], ["anna2.wav", "anna3.wav"])
+    with pytest.raises(InputError, match=r"^test has recordings of one word; expected two or more"):
+        load_words(tmp_path)
+    write_tones(tmp_path / "test", ["ben2.wav"])
+    (tmp_path / "test" / "anna3.wav").unlink()
+    with pytest.raises(InputError, match=r"^train has recordings of one speaker; expected two or more"):
+        load_words(tmp_path)
+    write_tones(tmp_path / "train", ["anna1.wav", "ben1.wav", "anna4.wav"])
+    write_tones(tmp_path / "test", ["ben2.wav", "anna2.wav", "ben5.wav"])
+    (tmp_path / "test" / "Thumbs.db").touch()
+    assert len(load_words(tmp_path)[1].labels) == 3
+    shutil.copy(tmp_path / "train" / "anna4.wav", tmp_path / "test" / "anna1.wav")
+    with pytest.raises(InputError, match=r"has one recording twice: train/anna4\.wav and test/anna1\.wav"):
         load_words(tmp_path)
     for path in (tmp_path / "test").iterdir():
         path.unlink()
     with pytest.raises(InputError, match=r"test is empty; expected recordings"):
+        load_words(tmp_path)
+    shutil.rmtree(tmp_path / "test")
+    with pytest.raises(InputError, match="two folders, train and test or train_wav and test_wav"):
         load_words(tmp_path)
 
 
