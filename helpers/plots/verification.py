@@ -9,12 +9,11 @@ from matplotlib.figure import Figure
 from helpers import SAMPLE_RATE, quality
 from helpers.plots.curves import draw_histograms, score_range
 from helpers.plots.speech import draw_speech
-from helpers.plots.style import BLUE, DECIBELS, GREY, ORANGE, draw_spectrogram
+from helpers.plots.style import DECIBELS, DIFFERENT, GREY, SAME, draw_spectrogram
 
 
 def plot_recording(waveform, spectrogram):
-    """A clip as the network reads it: the waveform, speech apart from pauses, and the spectrogram, which is a
-    logarithmic one with linear frequencies."""
+    """The waveform of a recording, its speech marked, above its logarithmic spectrogram."""
     figure = Figure(figsize=(4.6, 3.1), layout="constrained")
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[2, 3])
     draw_speech(upper, waveform, quality.speech_parts(waveform))
@@ -27,20 +26,34 @@ def plot_recording(waveform, spectrogram):
 
 
 def plot_robustness(table, title=""):
-    """Errors of each kind as bars, and how many recordings were refused: a `robustness.robustness_table`."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True)
-    place = np.arange(len(table))
-    left.barh(place - 0.2, 100 * table["missed"], 0.4, color=BLUE, label="the same person turned away")
-    left.barh(place + 0.2, 100 * table["let_in"], 0.4, color=ORANGE, label="others let in")
-    right.barh(place, 100 * table["refused"], color=GREY, label="refused")
-    warned = 100 * table["warned"]
-    right.barh(place, warned, left=100 * table["refused"], color="#E69F00", label="remarked on")
-    left.set(yticks=place, yticklabels=table.index, xlabel="share of trials (%)", title="decided wrongly")
-    right.set(xlabel="share of recordings (%)", xlim=(0, 100), title="noticed beforehand")
-    left.invert_yaxis()
-    figure.suptitle(title, fontsize="medium")
-    for axis in (left, right):
-        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    """Errors and remarks for each alteration of a `robustness.robustness_table`, in three panels.
+
+    The EER with its interval, both errors at the threshold, and what was said of the recordings beforehand.
+    """
+    figure, panels = plt.subplots(1, 3, figsize=(11, 4), sharey=True, width_ratios=[3, 4, 4])
+    place, percent = np.arange(len(table)), 100 * table
+    ends = np.abs(percent[["low", "high"]].T.to_numpy() - percent["eer"].to_numpy())
+    panels[0].errorbar(percent["eer"], place, xerr=ends, fmt="o", color="0.2", label="with 95 % interval")
+    rejected, accepted = percent["false_rejection"], percent["false_acceptance"]
+    panels[1].barh(place - 0.2, rejected, 0.4, color=SAME, label="false rejection")
+    panels[1].barh(place + 0.2, accepted, 0.4, color=DIFFERENT, label="false acceptance")
+    nothing, left = 100 - percent["refused"] - percent["warned"], 0
+    for share, colour, label in (
+        (percent["refused"], GREY, "refused"),
+        (percent["warned"], "#E69F00", "answered with a remark"),
+        (nothing, "#DDDDDD", "answered without"),
+    ):
+        panels[2].barh(place, share, left=left, color=colour, label=label)
+        left = left + share
+    panels[0].set(yticks=place, yticklabels=table.index, xlabel="share of trials (%)", xlim=(0, None))
+    panels[1].set(xlabel="share of trials (%)")
+    panels[2].set(xlabel="share of recordings (%)", xlim=(0, 100))
+    panels[0].invert_yaxis()
+    headings = "equal error rate", "errors at the threshold", "said beforehand"
+    for axes, heading in zip(panels, headings, strict=True):
+        axes.set_title(heading)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    figure.suptitle(title)
     return figure
 
 
