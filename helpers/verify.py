@@ -1,7 +1,7 @@
 """Did one person speak both? A recording against one or more others, from Python or the shell.
 
-`python -m helpers.verify ENROLLED... VERIFIED` takes all recordings but the last for one person's and says
-whether the last is theirs too. Exit status: 0 the same person, 1 different people, 2 could not tell, and why.
+`python -m helpers.verify ENROLLED... VERIFIED` enrols all recordings but the last, of one person, and
+verifies the last. Exit status: 0 the same person, 1 different people, 2 no answer, and a line that says why.
 """
 
 import json
@@ -23,8 +23,8 @@ PEOPLE = (
     PROJECT / "notebooks" / "models" / "people.keras"
 )  # comes with the course: research.people trained it
 RATIO = Calibration(1.0, 0.0)  # a verifier's score is a log likelihood ratio already
-NAME = "speechocean762 and synthesised speech"  # corpus of the model that comes along
-STRANGE = -2.0  # an enrolled recording so unlike the others is remarked on: 7 to 1 against one person
+NAME = "speechocean762 and synthesised speech"  # corpus of the model that comes with the course
+STRANGE = -2.0  # an enrolled recording with a lower score against the others gets a remark: 7 to 1
 
 
 class Comparison(NamedTuple):
@@ -47,8 +47,8 @@ class Verdict(NamedTuple):
 
 
 def find_model(trained=None):
-    """Path of a model for recordings of people: `trained`, by default the last `make run`'s, where it learnt
-    from people, or else the one that comes with the course."""
+    """Path of a model for recordings of people: `trained`, by default the last `make run`'s, if it was
+    trained on people, or else the one that comes with the course."""
     trained = trained or TRAINED
     return trained if training_corpus(trained) not in ("", synthesis.NAME) else PEOPLE
 
@@ -77,12 +77,12 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
     Raises
     ------
     InputError
-        For a recording that cannot be read or that no answer could be trusted on, for none enrolled, and as
+        For a recording that cannot be read or judged, for none enrolled, and as
         `Calibration.threshold`.
     """
     if not enrolled:
         raise InputError("one recording", expected="one or more of one person, and one to verify")
-    RATIO.threshold(prior, cost_miss, cost_false_alarm)  # a bad one is refused before anything is read
+    RATIO.threshold(prior, cost_miss, cost_false_alarm)  # refuses a bad one before anything is read
     paths = [Path(path) for path in (*enrolled, verified)]
     waveforms = [audio.load_recording(path, longest=quality.LONGEST) for path in paths]
     comparison = score_recordings(verifier, [describe_value(path.name) for path in paths], waveforms)
@@ -90,15 +90,15 @@ def verify(verifier, enrolled, verified, prior=0.5, cost_miss=1, cost_false_alar
 
 
 def score_recordings(verifier, names, waveforms):
-    """The `Comparison` of the last of some recordings with the others, which are one person's.
+    """The `Comparison` of the last of some recordings with the others, which are enrolled.
 
     Parameters
     ----------
     verifier : verifier.Verifier
     names : list of str
-        What the recordings are called in remarks.
+        Names of the recordings, for remarks.
     waveforms : list of float arrays (samples,)
-        One person's, and the one to verify as the last; InputError as `quality.check_fit`.
+        The enrolled ones, and last the one to verify; InputError as `quality.check_fit`.
     """
     recordings = []
     for name, waveform in zip(names, waveforms, strict=True):
@@ -118,7 +118,7 @@ def score_recordings(verifier, names, waveforms):
         found = f"average spectra {far:.0f} dB apart"
         notes.append(f"{names[-1]} sounds like another microphone or room ({found}), or another voice")
     scores = verifier.scores(enrolled, embeddings[-1:])
-    # The mean of the scores, not the score of the mean embedding, which is not calibrated.
+    # The mean of the scores is a heuristic; the score of the mean embedding would not be calibrated.
     return Comparison(float(scores.mean()), notes, recordings)
 
 
@@ -130,7 +130,7 @@ def decide(comparison, prior=0.5, cost_miss=1, cost_false_alarm=1):
 
 
 def verdict_lines(verdict):
-    """Two lines in plain words: who spoke and how probable one person is, and the score and its threshold."""
+    """Two lines in plain words: the decision with its probability, and the score with the threshold."""
     percent = 100 * verdict.probability
     sure = f"{percent:.0f} %" if 1 <= percent <= 99 else "less than 1 %" if percent < 1 else "more than 99 %"
     who = "The same person" if verdict.same else "Different people"
@@ -163,11 +163,13 @@ def _answer(options):
 def main(arguments=None):
     """The command line; returns the exit status."""
     parser = new_parser("verify", __doc__)
-    parser.add_argument("recordings", nargs="+", metavar="FILE", help="of one person; the last is verified")
-    parser.add_argument("--model", default="", help="a saved model (default: one that learnt from people)")
+    parser.add_argument(
+        "recordings", nargs="+", metavar="FILE", help="recordings of one person; the last is verified"
+    )
+    parser.add_argument("--model", default="", help="a saved model (default: one trained on people)")
     parser.add_argument("--prior", type=float, default=0.5, help="probability of one person beforehand")
-    parser.add_argument("--cost-miss", type=float, default=1, help="of rejecting the same person")
-    parser.add_argument("--cost-false-alarm", type=float, default=1, help="of accepting another person")
+    parser.add_argument("--cost-miss", type=float, default=1, help="cost of rejecting the same person")
+    parser.add_argument("--cost-false-alarm", type=float, default=1, help="cost of accepting another person")
     parser.add_argument("--json", action="store_true", help="one JSON object in place of words")
     return run_program(_answer, parser.parse_args(arguments), prefix="Could not tell: ", failed=2)
 

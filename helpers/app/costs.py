@@ -13,7 +13,7 @@ from helpers.verifier import embed_recordings
 
 ATTEMPTS = 1000
 STEP = 2.0  # from an operating point to its neighbours, in log likelihood ratio
-LARGEST = 2000  # voices of an index whose strangers are counted: their scores are a square matrix
+LARGEST = 2000  # voices of an index whose impostors are counted: their scores are a square matrix
 
 
 class ReferenceVoices(NamedTuple):
@@ -59,9 +59,9 @@ def load_reference_voices(verifier, data="", out=""):
 
 
 def enrolled_scores(verifier, known, enrolled):
-    """Scores and labels (trials,) of test utterances against speakers with so many others enrolled.
+    """Scores and labels (trials,) of test utterances against speakers with `enrolled` other utterances.
 
-    Where a speaker has too few utterances, as many as there are, less the one that is tested.
+    Where a speaker has too few utterances, all but the one that is tested are enrolled.
     """
     most = np.bincount(known.test.labels).min() - 1
     trials = pairs.enrolments(known.test.labels, min(enrolled, int(most)))
@@ -74,7 +74,7 @@ def error_shares(scores, labels, threshold):
 
 
 class OperatingPoint(NamedTuple):
-    """What a threshold does in `ATTEMPTS` attempts: how many are refused or let in wrongly, and the cost."""
+    """What a threshold does in `ATTEMPTS` attempts: false rejections, false acceptances, and cost."""
 
     name: str
     threshold: float
@@ -106,7 +106,7 @@ def operating_points(scores, labels, threshold, prior, cost_miss, cost_false_ala
 
 
 def impostor_share(verifier, index, score):
-    """Share of voices whose nearest of *another* speaker scores so much or more: what a stranger would find.
+    """Share of voices whose nearest voice of *another* speaker has this score or more, as for an impostor.
 
     None for an index of one speaker, or of more than `LARGEST` voices.
     """

@@ -74,8 +74,9 @@ def costs_html(table, measured, known, threshold):
     return (
         f"<p><b>What it costs to move the threshold.</b> From {threshold:+.1f} on, {100 * refused:.1f} % of "
         f"the right people are refused and {100 * let_in:.1f} % of the others let in: measured on "
-        f"{speakers} speakers whom the model has never heard ({escape(test.name)}, {seconds:.1f} s a clip, "
-        "enrolled with as many as here, where there are so many). With other people it may be otherwise.</p>"
+        f"{speakers} speakers that the model was not trained on ({escape(test.name)}, {seconds:.1f} s a "
+        "clip, with as many enrolled as here, if there are enough). With other people the errors may "
+        "differ.</p>"
         f'<div class="scroll"><table><tr><th>in {costs.ATTEMPTS:,} attempts</th><th>accepted from</th>'
         f"<th>right people refused</th><th>others let in</th><th>cost</th></tr>{rows}</table></div>"
     )

@@ -48,9 +48,9 @@ class Clips(widgets.VBox):
     ----------
     verifier : verifier.Verifier
     changed : callable ()
-        Called when a clip has come or gone.
+        Called when a clip was added or removed.
     most : int
-        With 1, a new clip takes the place of the last.
+        With 1, a new clip replaces the last.
     """
 
     def __init__(self, verifier, changed, most=uploads.MOST):
@@ -110,7 +110,7 @@ class VerdictPanel(widgets.VBox):
         knobs = [self.prior, self.miss, self.false_alarm]
         for knob in knobs:
             knob.observe(lambda _: self.decide(), "value")
-        intro = "<p>Set what you know and what an error costs; the threshold follows, the score does not.</p>"
+        intro = "<p>Set the prior and what each error costs: the threshold follows, and the score stays.</p>"
         left = widgets.VBox([HTML(intro), *knobs]).add_class("voices-knobs")
         self.point = widgets.Box([left, self.picture]).add_class("voices-point")
         self._set_display("none")
@@ -124,9 +124,9 @@ class VerdictPanel(widgets.VBox):
         lacking = LEAST - len(enrolled)
         if lacking > 0 or verified is None:
             more = f"{lacking} more of step 1" if lacking > 0 else "the clip to verify"
-            self.line.value = markup.note_html(f"The answer comes here; still needed: {more}.")
+            self.line.value = markup.note_html(f"The answer will appear here. Still needed: {more}.")
             return
-        self.line.value = markup.note_html("Listening …")
+        self.line.value = markup.note_html("Comparing …")
         clips = [*enrolled, verified]
         names, waveforms = [clip.name for clip in clips], [clip.waveform for clip in clips]
         self.comparison = verify.score_recordings(self.verifier, names, waveforms)
@@ -175,13 +175,13 @@ class NearestVoices(widgets.VBox):
         """Show the nearest voices to the clip or the person that is asked for."""
         clips, self.found.value = self.asked.get(self.whose.value, []), ""
         if not clips:
-            self.line.value = markup.note_html("There is no clip to ask for yet.")
+            self.line.value = markup.note_html("There is no clip to search for yet.")
             return
         speech = quality.trim_silence([clip.waveform for clip in clips], quality.SILENT)
         voice = embed_recordings(self.verifier, speech).mean(axis=0, keepdims=True)
         near = self.known.index.search(voice, NEAREST)
         share = costs.impostor_share(self.verifier, self.known.index, float(near.scores[0, 0]))
-        chance = "Some voice is always nearest, whatever the clip"
+        chance = "Some voice is always the nearest, whatever the clip"
         if share is not None:
             strangers = f"{100 * share:.0f} % of people who are not among these"
             chance += f"; {strangers} would find one as near as the first"
@@ -218,15 +218,15 @@ def page(verifier, known):
 
     enrolled, verified = Clips(verifier, changed), Clips(verifier, changed, 1)
     changed()
-    lead = "Did one person speak both? Enrol a voice with a few clips, then verify another clip against it."
-    first = "Upload or record three clips or more, some seconds of speech each: the more, the surer."
+    lead = "Did one person speak both? Enrol a person with a few clips, then verify another clip."
+    first = "Upload or record at least three clips with some seconds of speech each; more are better."
     limits = HTML(markup.limits_html(verifier))
     title = HTML(f'<style>{STYLE}</style><h1>Siamese Voices</h1><p class="lead">{lead}</p>')
     steps = [
         step(1, "Enrol one person", first, enrolled),
         step(2, "Verify", "One clip, of the same person or of somebody else.", verified, verdict),
-        step(3, "Nearest voices", "Whose voices of a collection are nearest to", nearest),
-        step(4, "What it is not for", "Read this before you believe an answer.", limits),
+        step(3, "Nearest voices", "Which voices of a collection are nearest to", nearest),
+        step(4, "What it is not for", "Read this before you rely on an answer.", limits),
     ]
     return widgets.VBox([title, *steps]).add_class("voices-page")
 

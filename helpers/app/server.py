@@ -43,7 +43,7 @@ class CurrentPythonKernels(KernelSpecManager):
 
 
 class LimitedKernels(AsyncMappingKernelManager):
-    """So many pages at once and no more: a page asked for again and again would fill the memory."""
+    """A limited number of pages at once: a page that is loaded again and again would fill the memory."""
 
     most = Int(PAGES, config=True)
     starting = 0
@@ -60,7 +60,7 @@ class LimitedKernels(AsyncMappingKernelManager):
 
 
 def is_loopback(address):
-    """Whether only this machine's own programs reach an address."""
+    """Whether an address can be reached from this machine alone."""
     try:
         return address == "localhost" or ipaddress.ip_address(address).is_loopback
     except ValueError:

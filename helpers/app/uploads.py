@@ -25,7 +25,7 @@ class Clip(NamedTuple):
 def plain_name(name):
     """The last part of a file's path, of printable characters only, its middle left out where it is long.
 
-    It is text still: what is shown on a page has to be escaped.
+    It is still plain text, and has to be escaped before it is shown on a page.
     """
     last = str(name).replace("\\", "/").rstrip("/").rpartition("/")[2]
     shown = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in last) or "a clip"

@@ -109,7 +109,7 @@ def enrol(page, clips):
 
 @pytest.mark.slow
 def test_one_person_is_told_from_two(page, clips):
-    expect(page.get_by_text("still needed: 3 more of step 1")).to_be_visible()
+    expect(page.get_by_text("Still needed: 3 more of step 1")).to_be_visible()
     enrol(page, clips)
     expect(page.get_by_text("3 of at least 3 clips.")).to_be_visible()
     upload(page, 2, clips / f"{OURS}_3.wav")
@@ -122,7 +122,7 @@ def test_one_person_is_told_from_two(page, clips):
     expect(page.locator(".voices-clip")).to_have_count(4)  # it has taken the other's place
     expect(page.locator(".voices-clip audio")).to_have_count(4)
     page.locator(".voices-remove").first.click()
-    expect(page.get_by_text("still needed: 1 more of step 1")).to_be_visible()
+    expect(page.get_by_text("Still needed: 1 more of step 1")).to_be_visible()
     expect(answer).to_have_count(0)
 
 
