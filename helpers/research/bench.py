@@ -94,7 +94,7 @@ def peak_memory():
 
 
 def measure(task, folder):
-    """What a task finds on a course folder, a dict: a `system` with a `seed`, or so many `utterances`."""
+    """What a task finds on a course folder, a dict: a `system` with a `seed`, or a number of `utterances`."""
     from helpers.ensemble.members import MEMBERS, STATISTICS
     from helpers.research import baselines
     from helpers.training import TrainingHooks

@@ -71,7 +71,7 @@ def build_encoder(spectrograms, towers=1, unit_length=True, **settings):
     spectrograms : float array (utterances, frames, bins)
         Training data.
     towers : int
-        So many encoders with weights of their own, whose embeddings stand side by side.
+        Number of encoders with separate weights, whose embeddings stand side by side.
     unit_length : bool
         Whether embeddings have length 1.
     settings

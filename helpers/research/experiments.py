@@ -2,7 +2,7 @@
 
 `python -m helpers.research.experiments --data DIR --out DIR --seeds 0,1 IDEA ...` never looks at test
 speakers. A run trains one encoder for each fold of the training speakers, and scores all trials within
-the folds. What it has come to is kept in OUT: a run that is there is not repeated, and the table is written
+the folds. Its result is kept in OUT: a run that is there is not repeated, and the table is written
 anew from all of them.
 """
 

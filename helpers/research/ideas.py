@@ -1,14 +1,14 @@
 """The ideas that `experiments` tests: what each changes in the course's training.
 
-What earned its place is in the course's own files. The rest was measured and left out, or stands beside it as
-a comparison; notebook 11 shows what each gave.
+What helped is in the course's own files. The rest was measured and left out, or serves as a comparison;
+notebook 12 shows what each gave.
 
 Each idea has a group, a description, the idea that it is compared with, and its changes: arguments of
 `features.Spectrogram` (`spectrogram`), `batches.TrainingConfig` (`config`), `encoders.build_encoder`
 (`encoder`), `training_hooks.training_copies` (`copies`), `training_hooks.augmenter` (`augment`); weights of
 `objectives.OBJECTIVES` (`objective`). Each encoder learns from at most `max_speakers` speakers, drawn at
-random. `average` takes the mean of the weights after so many last epochs, `crops` that of the embeddings of
-so many stretches. `backend` trains nothing: one of `training_hooks.BACKENDS` scores the embeddings of the
+random. `average` takes the mean of the weights after the last epochs, `crops` that of the embeddings of
+several stretches. `backend` trains nothing: one of `training_hooks.BACKENDS` scores the embeddings of the
 base in place of the cosine, fitted with as many disturbed copies as `other_channels` says beside the clean
 ones.
 """

@@ -1,10 +1,11 @@
 """Train the model for recordings of people that comes with the course.
 
 `python -m helpers.research.people` takes a corpus of people in any layout of `layouts.LAYOUTS`; ours was
-speechocean762. Some speakers are put aside. The others, and the course's synthesised ones beside them, teach
-three of the course's networks with stretches of 2.5 s: in every batch most of them through other microphones,
-noises and narrower bands, and a copy of each in a room of its own. The threshold is that of people whom a
-training of its own has left out. OUT then has corpus (what was converted) and people.keras;
+speechocean762. Some speakers are put aside. Three of the
+course's networks are trained on the others and on the course's synthesised speakers, with stretches of 2.5 s:
+in every batch most of them through other microphones, noises and narrower bands, and a copy of each in a
+room of its own. The threshold comes from people who were held out. OUT then has corpus (what was converted)
+and people.keras;
 `helpers.research.robustness` measures its errors.
 """
 
@@ -49,8 +50,8 @@ def concatenate(people, voices):
 def train_on_people(people, voices, config, **options):
     """Train on corpora of people and of synthesised voices, all of one length: a `verifier.Verifier`.
 
-    The people's scores alone are made log likelihood ratios: two people and a synthesised voice against a
-    real one are not equally hard to tell apart.
+    The calibration is fitted to the people's scores alone, because two people, and a person and a synthesised
+    voice, are not equally hard to distinguish.
 
     `config` and `options` are those of `training.train`.
     """

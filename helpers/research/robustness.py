@@ -16,16 +16,17 @@ from helpers.verifier import load_verifier
 
 
 def verification_accuracy(verifier, waveforms, speakers, seed=0):
-    """How often `verify` is right: a speaker's first three utterances enrolled, the next of theirs verified,
-    and one of another speaker, drawn at random.
+    """How often `verify` is right with the first three utterances of a speaker enrolled.
+
+    The speaker's fourth utterance is verified, and the fourth one of another speaker, drawn at random.
 
     The arguments are those of `robustness_table`; speakers with fewer than four utterances are passed over.
 
     Returns
     -------
     dict
-        `same` and `other`: pairs of how many were decided rightly, and of how many; `refused`: how many were
-        not decided.
+        `same` and `other`: the number of correct decisions and of all decisions; `refused`: the number of
+        recordings that were not decided.
     """
     rng, names = np.random.default_rng(seed), [f"recording {number}" for number in range(4)]
     rows = {name: np.flatnonzero(speakers == name)[:4] for name in np.unique(speakers)}
@@ -45,7 +46,7 @@ def verification_accuracy(verifier, waveforms, speakers, seed=0):
 
 
 def draw_recordings(found, speakers, each, seed=0):
-    """Some speakers of recordings, drawn at random, with so many recordings each: `corpora.Recordings`."""
+    """Some speakers, drawn at random, with `each` recordings of each: `corpora.Recordings`."""
     names, counts = np.unique(found.labels, return_counts=True)
     names = np.random.default_rng(seed).permutation(names[counts >= each])[:speakers]
     rows = np.concatenate([np.flatnonzero(found.labels == name)[:each] for name in names])
@@ -63,7 +64,7 @@ def _count_errors(options):
     print((100 * table).round(1).to_string())
     for kind in ("same", "other"):
         right, count = found[kind]
-        print(f"three enrolled, {kind} person verified: {right} of {count} decided rightly")
+        print(f"three enrolled, {kind} person verified: {right} of {count} decisions correct")
     print(f"not decided: {found['refused']}")
 
 

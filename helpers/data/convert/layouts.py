@@ -18,7 +18,7 @@ class Layout(NamedTuple):
     """How a corpus is laid out.
 
     `pattern` finds, from the end of a recording's path, its speaker and recording, perhaps its session,
-    microphone and part; `genders` names the file that tells the speakers' genders; `shared` matches the
+    microphone and part; `genders` names the file with the speakers' genders; `shared` matches the
     recordings in which everybody says the same.
     """
 
@@ -113,7 +113,7 @@ class Listing(NamedTuple):
 
     `folder` is what the paths are relative to; `table` has a row per recording with the columns `path`,
     `speaker`, `session`, `gender` (female, male or empty), `part` (the corpus's own) and `shared` (whether
-    everybody says it), and more where the corpus tells more; `seconds`, numbered on, has the other files of
+    everybody says it), and more where the corpus has more; `seconds`, numbered on, has the other files of
     these recordings, for those that turn out to be of no use: `of` is the recording's row. `left_out`
     (columns `path` and `reason`) has the files that are not used; `digest` changes with any file. `files`
     are sizes and times by path, and `names` the paths that are written in another way than on the disk.

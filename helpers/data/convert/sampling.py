@@ -88,7 +88,7 @@ class SpeakerDraw:
         )
 
     def shares(self, count, testing, of_others=1.0):
-        """How many speakers of each gender make `count`, with this share of those who may learn too."""
+        """How many speakers of each gender make `count`, with this share of those that may be trained on."""
         others = {gender: len(queue) for gender, queue in self.others.items()}
         there = {gender: int(others[gender] * of_others) for gender in GENDERS}
         if testing:
@@ -98,7 +98,7 @@ class SpeakerDraw:
         return shares
 
     def take(self, shares, testing):
-        """Draw so many of each gender, others in place of those that are not there; fewer when none are left.
+        """Draw `shares` of each gender, others where there are too few; fewer when none are left.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class ConversionSettings:
     microphone : str
         As for `layouts.list_corpus`.
     seed : int
-        Settles who and what is drawn.
+        Determines which speakers and recordings are drawn.
     """
 
     train_speakers: int = 50

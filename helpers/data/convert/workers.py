@@ -31,9 +31,9 @@ LONGEST = 60  # seconds of a recording that are looked at
 
 class Task(NamedTuple):
     """What a worker needs: `recordings` are lists of files, each a number, a path and what an error calls it,
-    of which the first good one is used; of so many recordings as are `wanted` (0: all); `samples` the length
-    of a row; `speeds` those that features are stored at, if any; `spool` the beginning of the names of the
-    files that rows go to."""
+    of which the first good one is used; `wanted` is how many recordings are used (0: all); `samples` the
+    length of a row; `speeds` those that features are stored at, if any; `spool` the beginning of the names
+    of the files that rows go to."""
 
     speaker: str
     recordings: list
@@ -110,7 +110,7 @@ def _start_worker(stopped):
 
 @contextmanager
 def worker_pool(workers):
-    """A function that runs tasks in so many processes, and yields each with its outcome, in their order.
+    """A function that runs tasks in several processes, and yields each with its outcome, in their order.
 
     Raises
     ------
