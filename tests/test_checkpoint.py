@@ -180,7 +180,7 @@ def by_contrastive(seed):
 def by_identification(seed):
     corpus, config = (
         tones(),
-        identification.IdentificationConfig("vgg", width=2, epochs=2, window=0.1, seed=seed),
+        identification.IdentificationConfig(width=2, epochs=2, window=0.1, seed=seed),
     )
     identifier, losses = identification.train_identifier(list(corpus.waveforms), corpus.speakers, config)
     return identifier, losses, identifier.facts["train_seconds"]

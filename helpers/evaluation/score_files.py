@@ -23,8 +23,7 @@ COMMANDS = {
     "ge2e_softmax": "python -m helpers.batch --notebooks 07 --data DATA --out OUT, a minute",
     "ge2e_contrast": "python -m helpers.batch --notebooks 07 --data DATA --out OUT, a minute",
     "contrastive_mel": "python -m helpers.batch --notebooks 08 --data DATA --out OUT, a minute",
-    "vgg_attention": "python -m helpers.batch --notebooks 09 -p network vgg --data DATA --out OUT, a minute",
-    "resnet18_attention": "python -m helpers.batch --notebooks 09 --data DATA --out OUT, a minute",
+    "vgg_attention": "python -m helpers.batch --notebooks 09 --data DATA --out OUT, a minute",
 }
 
 

@@ -5,9 +5,39 @@ import numpy as np
 from keras import layers, ops
 
 from helpers.losses import BalancedPairLoss, same_speaker
-from helpers.models import AllPairs, ScaledCosine
+from helpers.models import AllPairs, ScaledCosine, registered
 from helpers.systems.ge2e import CentroidCosines, GE2ELoss
-from helpers.systems.identification import AdditiveMarginLoss, ClassCosines
+
+
+@registered
+class ClassCosines(layers.Layer):
+    """Cosines of embeddings `(n, d)` with one learnt direction for each training speaker: `(n, classes)`."""
+
+    def __init__(self, classes, **kwargs):
+        super().__init__(**kwargs)
+        self.classes = classes
+
+    def build(self, shape):
+        self.directions = self.add_weight(shape=(shape[-1], self.classes), name="directions")
+
+    def call(self, embeddings):
+        return ops.matmul(embeddings, ops.normalize(self.directions, axis=0))
+
+
+class AdditiveMarginLoss(keras.losses.Loss):
+    """Softmax over classes whose own cosine is lowered by a margin.
+
+    Wang et al. (2018), "Additive margin softmax for face verification", equation 6.
+    """
+
+    def __init__(self, margin=0.2, scale=30.0, name="additive_margin", **kwargs):
+        super().__init__(name=name, reduction=None, **kwargs)
+        self.margin, self.scale = margin, scale
+
+    def call(self, speakers, cosines):
+        own = ops.one_hot(ops.cast(ops.reshape(speakers, (-1,)), "int32"), cosines.shape[-1])
+        logits = self.scale * (cosines - self.margin * own)
+        return ops.mean(ops.logsumexp(logits, axis=1) - ops.sum(own * logits, axis=1))
 
 
 class HardPairLoss(BalancedPairLoss):

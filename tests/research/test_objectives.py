@@ -9,7 +9,7 @@ from samples import array
 from helpers.batches import TrainingConfig
 from helpers.losses import BalancedPairLoss
 from helpers.research import objectives
-from helpers.systems import ge2e, identification
+from helpers.systems import ge2e
 
 pytestmark = pytest.mark.backend
 
@@ -64,7 +64,7 @@ def test_prototypes_are_the_means_of_the_other_utterances():
 
 
 def test_classes_are_directions():
-    layer = identification.ClassCosines(7)
+    layer = objectives.ClassCosines(7)
     found = array(layer(voices()))
     directions = array(layer.directions)
     expected = voices() @ (directions / np.linalg.norm(directions, axis=0))
@@ -78,7 +78,7 @@ def test_additive_margin_by_hand():
     for c, speaker in zip(cosines, SPEAKERS, strict=True):
         z = 30 * (c - 0.2 * (np.arange(P) == speaker))
         costs.append(-z[speaker] + np.log(np.exp(z).sum()))
-    assert float(identification.AdditiveMarginLoss()(SPEAKERS, cosines)) == pytest.approx(
+    assert float(objectives.AdditiveMarginLoss()(SPEAKERS, cosines)) == pytest.approx(
         np.mean(costs), rel=1e-5
     )
 

@@ -1,4 +1,4 @@
-"""Attention over time, its penalty, the networks' sizes, who is named: against loops and hand-made cases."""
+"""The network, its windows, and which speaker is named: against loops and hand-made cases."""
 
 import keras
 import numpy as np
@@ -15,45 +15,16 @@ from helpers.verifier import save_system
 RNG = np.random.default_rng(0)
 BANDS = 16
 PICTURES = [RNG.normal(size=(40, BANDS)).astype("float32") for _ in range(6)]
-FRAMES = RNG.normal(size=(5, 7, 6)).astype("float32")
 backend = pytest.mark.backend
 
 
-def pooling(**settings):
-    layer = cnn.SelfAttentivePooling(heads=3, hidden=4, **settings)
-    layer.build(FRAMES.shape)
-    return layer
-
-
-# ---- the attention -----------------------------------------------------------------------------------------
-
-
-@backend
-def test_the_weights_sum_to_one_over_time():
-    weights = array(pooling().attention(keras.ops.convert_to_tensor(FRAMES)))
-    assert weights.shape == (5, 7, 3)
-    np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
-    assert np.abs(weights.sum(axis=0) - 1).max() > 0.1  # and not over the batch, nor over the heads
-    assert np.abs(weights.sum(axis=2) - 1).max() > 0.1
-
-
-@backend
-def test_pooling_against_loops():
-    layer = pooling()
-    first, second, expected = array(layer.first), array(layer.second), np.empty((5, 3, 6))
-    for n, frames in enumerate(FRAMES):
-        for head in range(3):
-            scores = np.array([np.tanh(frame @ first) @ second[:, head] for frame in frames])
-            weights = np.exp(scores) / np.exp(scores).sum()
-            expected[n, head] = sum(w * frame for w, frame in zip(weights, frames, strict=True))
-    np.testing.assert_allclose(array(layer(FRAMES)), expected.reshape(5, 18), atol=1e-5)
+# ---- the network -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 @backend
-@pytest.mark.parametrize("network", ["vgg", "resnet18"])
-def test_an_utterance_does_not_know_its_neighbours(network):
-    encoder, batch = cnn.cnn_encoder(PICTURES, network, width=4), np.stack(PICTURES)
+def test_an_utterance_does_not_know_its_neighbours():
+    encoder, batch = cnn.cnn_encoder(PICTURES, width=4), np.stack(PICTURES)
     together = encoder.predict(batch, verbose=0)
     alone = np.concatenate([encoder.predict(one[None], verbose=0) for one in batch])
     order = RNG.permutation(len(batch))
@@ -64,104 +35,39 @@ def test_an_utterance_does_not_know_its_neighbours(network):
 
 
 @backend
-def test_the_penalty_by_hand():
-    apart = [[1, 0], [0, 1]]  # frames x heads: each head looks at a frame of its own
-    alike = [[1, 1], [0, 0]]  # A A^T is all ones: two of the four are not those of I
-    spread = [[0.5, 0.5], [0.5, 0.5]]  # A A^T is all halves, each a half away from I
-    weights = np.array([apart, alike, spread], dtype="float32")
-    np.testing.assert_allclose(array(cnn.redundancy(keras.ops.convert_to_tensor(weights))), [0, 2, 1])
-
-
-@backend
-def test_the_penalty_is_part_of_the_loss():
-    layer = pooling(penalty=0.5)
-    weights = array(layer.attention(keras.ops.convert_to_tensor(FRAMES)))
-    costs = [np.square(a.T @ a - np.eye(3)).sum() for a in weights]
-    inputs = keras.Input((7, 6))
-    model = keras.Model(inputs, layer(inputs))
-    model.compile(keras.optimizers.SGD(0.0), "mse")
-    target = model.predict(FRAMES, verbose=0)  # of which the mean squared error is 0
-    found = model.train_on_batch(FRAMES, target)
-    assert float(found) == pytest.approx(0.5 * np.mean(costs), rel=1e-4)
-
-
-# ---- the networks ------------------------------------------------------------------------------------------
-
-
-def step(network, pooling="attention", head="margin", width=4, **settings):
-    """One step of a network with its head: variables before and after, the loss, the embeddings."""
-    encoder = cnn.cnn_encoder(PICTURES, network, pooling, width, **settings)
-    both, loss = identification.add_head(encoder, head, 3)
-    model = keras.Model(both.input, both.outputs[1])
+@pytest.mark.parametrize("pooling", cnn.POOLINGS)
+def test_a_gradient_reaches_every_weight(pooling):
+    encoder = cnn.cnn_encoder(PICTURES, 4, pooling)
+    logits = keras.layers.Dense(3)(encoder.get_layer("projection").output)
+    model, loss = (
+        keras.Model(encoder.input, logits),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
     jax = keras.backend.backend() == "jax"  # the others take a single step sooner than they compile it
     model.compile(keras.optimizers.SGD(0.1), loss, jit_compile=jax, run_eagerly=not jax)
     before = [array(variable) for variable in model.trainable_variables]
     cost = float(model.train_on_batch(np.stack(PICTURES), np.array([0, 1, 2, 0, 1, 2])))
-    after = [array(variable) for variable in model.trainable_variables]
-    return model, before, after, cost
-
-
-@backend
-@pytest.mark.parametrize(
-    ("network", "pooling", "head"),
-    [("vgg", "attention", "softmax"), ("resnet18", "average", "margin")],
-)
-def test_a_gradient_reaches_every_weight(network, pooling, head):
-    model, before, after, cost = step(network, pooling, head)
     assert np.isfinite(cost)
-    for variable, old, new in zip(model.trainable_variables, before, after, strict=True):
+    for variable, old in zip(model.trainable_variables, before, strict=True):
+        new = array(variable)
         assert np.isfinite(new).all()
-        assert (old != new).any(), variable.path
+        # The last score's bias moves all scores alike, which a softmax does not notice.
+        assert (old != new).any() or variable.shape == (1,), variable.path
 
 
-@pytest.mark.slow
-def test_resnet_50_at_full_width():
-    model, before, after, cost = step("resnet50", width=64)
-    assert np.isfinite(cost)
-    assert all(np.isfinite(new).all() and (old != new).any() for old, new in zip(before, after, strict=True))
-    assert model.get_layer("frames").output.shape == (None, None, 2048)  # 16 bands are halved to one
-    # The published 25,557,032 weights, less the 1,000 classes, and less two of three colours.
-    ours = sum(
-        np.prod(w.shape) for layer in model.layers[: names(model).index("frames")] for w in learnt(layer)
-    )
-    assert ours == 25_557_032 - (2048 + 1) * 1000 - 2 * 7 * 7 * 64
-
-
-def names(model):
-    return [layer.name for layer in model.layers]
-
-
-def learnt(layer):
-    return layer.trainable_weights
-
-
-def test_resnet_18_at_full_width():
-    encoder = cnn.cnn_encoder(PICTURES, "resnet18", width=64)
-    convolutions = encoder.layers[: names(encoder).index("frames")]
-    ours = sum(np.prod(w.shape) for layer in convolutions for w in learnt(layer))
-    assert ours == 11_689_512 - (512 + 1) * 1000 - 2 * 7 * 7 * 64  # published
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("network", cnn.NETWORKS)
-def test_a_frame_is_eight(network):
-    encoder = cnn.cnn_encoder([np.zeros((8, 40), "float32")], network, width=2)
+def test_a_frame_is_eight():
+    encoder = cnn.cnn_encoder([np.zeros((8, 40), "float32")], width=2)
     inside = keras.Model(encoder.input, encoder.get_layer("frames").output)
     for frames in (80, 96, 97):
         assert inside.compute_output_shape((1, frames, 40))[1] in (None, -(-frames // 8))
-    found = inside(np.zeros((1, 97, 40), "float32"))
-    assert found.shape[1] == 13
+    assert inside(np.zeros((1, 97, 40), "float32")).shape[1] == 13
 
 
 def test_what_does_not_exist_is_refused():
-    with pytest.raises(InputError, match="network is 'vgg16'; expected one of vgg, resnet18, resnet50"):
-        cnn.cnn_encoder(PICTURES, "vgg16")
     with pytest.raises(InputError, match="pooling is 'max'; expected one of attention, average"):
         cnn.cnn_encoder(PICTURES, pooling="max")
     with pytest.raises(InputError, match="width is 0"):
         cnn.cnn_encoder(PICTURES, width=0)
-    with pytest.raises(InputError, match="head is 'arc'; expected one of softmax, margin"):
-        IdentificationConfig(head="arc")
     with pytest.raises(InputError, match="epochs is 0"):
         IdentificationConfig(epochs=0)
 
@@ -199,19 +105,25 @@ def test_kept_utterances():
             identification.split_utterances(speakers, kept)
 
 
-# ---- who is named ------------------------------------------------------------------------------------------
+# ---- which speaker is named --------------------------------------------------------------------------------
 
 
 def test_top_k_by_hand():
     logits = np.array([[9, 5, 1, 0], [9, 5, 1, 0], [9, 5, 1, 0], [0, 1, 2, 3]], dtype=float)
     speakers = np.array([0, 1, 3, 3])
-    assert [identification.top_k(logits, speakers, k) for k in (1, 2, 3, 4)] == [0.5, 0.75, 0.75, 1]
+    found = [identification.top_k(logits, speakers, k).mean() for k in (1, 2, 3, 4)]
+    assert found == [0.5, 0.75, 0.75, 1]
 
 
-def test_who_says_the_same_of_everybody_names_nobody():
+def test_a_tie_counts_against_the_network():
+    """Equal logits for all name nobody, whatever the speaker; those of two share the worse rank."""
     speakers = np.array([0, 1, 2])
-    assert identification.top_k(np.zeros((3, 8)), speakers, 5) == 0
-    assert identification.top_k(np.full((3, 8), np.nan), speakers, 5) == 0
+    assert not identification.top_k(np.zeros((3, 8)), speakers, 5).any()
+    assert not identification.top_k(np.full((3, 8), np.nan), speakers, 5).any()
+    two = np.array([[5.0, 5, 1]])
+    for speaker in (0, 1):
+        found = [bool(identification.top_k(two, np.array([speaker]), k)[0]) for k in (1, 2)]
+        assert found == [False, True]
 
 
 def test_confusions_by_hand():
@@ -235,15 +147,15 @@ def tones(seed=0):
 @backend
 def test_it_learns_is_saved_and_loaded(tmp_path):
     waveforms, speakers = tones()
-    config = IdentificationConfig("vgg", width=4, epochs=6, window=0.5, batch=12, speeds=(0.9,))
+    config = IdentificationConfig(width=4, epochs=6, window=0.5, batch=12, speeds=(0.9,))
     identifier, losses = identification.train_identifier(waveforms, speakers, config)
     assert losses[-1] < losses[0]
     assert identifier.names == [10, 20, 30]
     assert identifier.network.outputs[1].shape[1] == 6  # the copies are speakers of their own
-    voices, logits = identifier.predict_utterances(tones(1)[0])
+    embeddings, logits = identifier.predict_utterances(tones(1)[0])
     assert logits.shape == (12, 3)
-    np.testing.assert_allclose(np.linalg.norm(voices, axis=1), 1, atol=1e-5)
-    assert identification.top_k(logits, np.repeat([0, 1, 2], 4)) == 1
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)
+    assert identification.top_k(logits, np.repeat([0, 1, 2], 4)).all()
 
     save_system(identifier, tmp_path / "it.keras")
     loaded = identification.load_identifier(tmp_path / "it.keras")
@@ -256,24 +168,23 @@ def test_it_learns_is_saved_and_loaded(tmp_path):
         identifier.frames,
         identifier.spectrogram,
     )
-    looks = loaded.attention(loaded.spectrogram(waveforms[0])[0])
-    np.testing.assert_allclose(looks.sum(axis=0), 1, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_an_utterance_is_scored_by_the_mean_of_its_windows():
     """Utterances of unlike length in one call, each as if it were alone."""
     waveforms, banks = tones()[0], identification.FILTER_BANKS
-    encoder = cnn.cnn_encoder([banks(waveform)[0] for waveform in waveforms], "vgg", width=2)
-    network, _ = identification.add_head(encoder, "softmax", 3)
+    encoder = cnn.cnn_encoder([banks(waveform)[0] for waveform in waveforms], width=2)
+    logits = keras.layers.Dense(3)(encoder.get_layer("projection").output)
+    network = keras.Model(encoder.input, [encoder.output, logits])
     identifier = identification.Identifier(network, banks, 20, ["a", "b", "c"])
-    voices, logits = identifier.predict_utterances(waveforms[:3])
-    for waveform, voice, logit in zip(waveforms, voices, logits, strict=False):
+    embeddings, logits = identifier.predict_utterances(waveforms[:3])
+    for waveform, embedding, logit in zip(waveforms, embeddings, logits, strict=False):
         parts = identification.sliding_windows(identifier.spectrogram(waveform)[0], identifier.frames)
         assert len(parts) > 1
         each, theirs = identifier.network.predict(parts, verbose=0)
         mean = each.mean(axis=0)
-        np.testing.assert_allclose(voice, mean / np.linalg.norm(mean), atol=1e-4)
+        np.testing.assert_allclose(embedding, mean / np.linalg.norm(mean), atol=1e-4)
         np.testing.assert_allclose(logit, theirs.mean(axis=0), atol=1e-4)
 
 
