@@ -1,8 +1,8 @@
 """Open-set identification by nearest neighbours: which known speaker, or none.
 
 Throughout, `matrix` is a float array (n, n), the scores of utterances with one another, and `speakers` an
-array (n,), who spoke them; `k` is how many of the best count. `strangers` is a float array (utterances, M),
-what strangers score with one speaker each (`impostor_scores`), and `known` an int, the speakers in a gallery.
+array (n,), who spoke them. `strangers` is a float array (utterances, M), what strangers score with one
+speaker each (`impostor_scores`), and `known` an int, the speakers in a gallery.
 """
 
 import numpy as np
@@ -32,9 +32,9 @@ def vote(rows, speakers):
 
 
 def mask_diagonal(matrix):
-    """Scores (n, n) with those of each utterance with itself at minus infinity: it is no answer to itself."""
+    """Scores (n, n) with those of each utterance with itself left out, as NaN: it is no answer to itself."""
     matrix = np.array(matrix, dtype=float)
-    np.fill_diagonal(matrix, -np.inf)
+    np.fill_diagonal(matrix, np.nan)
     return matrix
 
 
@@ -44,32 +44,32 @@ def identify_leave_one_out(matrix, speakers, k=1):
     Returns
     -------
     array (n,)
-        The speaker that each is taken for; the diagonal has no say.
+        The speaker that each is taken for; the diagonal does not count.
     """
-    nearest = np.argsort(-mask_diagonal(matrix), axis=1, kind="stable")
+    nearest = np.argsort(-mask_diagonal(matrix), axis=1, kind="stable")  # NaN comes last
     return vote(nearest[:, :k], speakers)
 
 
-def speaker_scores(scores, speakers, k=1):
-    """The score of each query with each speaker: the mean of the k best with the speaker's utterances.
+def speaker_scores(scores, speakers, pool=np.nanmax):
+    """The score of each query with each speaker, pooled over the speaker's utterances.
 
     Parameters
     ----------
     scores : float array (queries, n)
-        Minus infinity where an utterance is no answer to a query; at least one is for each speaker. Of a
-        speaker with fewer than k utterances, all count.
+        NaN where an utterance is no answer to a query; at least one is for each speaker.
+    pool : callable
+        `numpy.nanmax`, the nearest utterance alone, or `numpy.nanmean`.
 
     Returns
     -------
     float array (queries, speakers)
         Speakers in the order of `np.unique`.
     """
-    names, speakers = np.unique(speakers), np.asarray(speakers)
-    best = [-np.sort(-scores[:, speakers == name], axis=1)[:, :k] for name in names]
-    return np.stack([np.mean(each, axis=1, where=np.isfinite(each)) for each in best], axis=1)
+    speakers = np.asarray(speakers)
+    return np.stack([pool(scores[:, speakers == name], axis=1) for name in np.unique(speakers)], axis=1)
 
 
-def impostor_scores(matrix, speakers, k=1):
+def impostor_scores(matrix, speakers, pool=np.nanmax):
     """What strangers score: each utterance with each speaker other than its own, as `speaker_scores`.
 
     Returns
@@ -77,10 +77,10 @@ def impostor_scores(matrix, speakers, k=1):
     float array (n, speakers - 1)
     """
     others = np.asarray(speakers)[:, None] != np.unique(speakers)
-    return speaker_scores(np.asarray(matrix), speakers, k)[others].reshape(len(others), -1)
+    return speaker_scores(np.asarray(matrix), speakers, pool)[others].reshape(len(others), -1)
 
 
-def member_identifications(matrix, speakers, k=1):
+def member_identifications(matrix, speakers, pool=np.nanmax):
     """What members get: whether each utterance's best speaker, itself left out, is its own; and the score.
 
     Each speaker has two utterances or more.
@@ -91,17 +91,12 @@ def member_identifications(matrix, speakers, k=1):
     scores : float array (n,)
         Of the best speaker.
     """
-    best = speaker_scores(mask_diagonal(matrix), speakers, k)
+    best = speaker_scores(mask_diagonal(matrix), speakers, pool)
     return np.unique(speakers)[best.argmax(axis=1)] == speakers, best.max(axis=1)
 
 
-def single_rate(rate, known):
-    """The rate at which a stranger may pass for *one* speaker so that 1 - (1 - p)^known is `rate`."""
-    return 1 - (1 - rate) ** (1 / known)
-
-
 def open_set_threshold(strangers, known, rate=0.05):
-    """The score from which on the nearest speaker is believed, for a gallery of so many known speakers.
+    """The score from which on the nearest speaker is accepted, for a gallery of so many known speakers.
 
     A stranger has as many chances as there are speakers: 1 - (1 - p)^known where p is the rate for one, if
     the chances are independent. So p is set by the size of the gallery, and the threshold is the score that
@@ -123,7 +118,7 @@ def open_set_threshold(strangers, known, rate=0.05):
     InputError
         When there are too few scores to tell so rare an event.
     """
-    single = single_rate(rate, known)
+    single = 1 - (1 - rate) ** (1 / known)
     if single * np.size(strangers) < 1:
         found = f"{np.size(strangers)} impostor scores for a rate of 1 in {1 / single:.0f}"
         raise InputError(found, expected="more training speakers, fewer known ones, or a higher rate")

@@ -27,6 +27,7 @@ WAVES = RNG.uniform(-1, 1, (3, 5000)).astype(np.float32)
 LABELS = RNG.permutation(np.repeat([0, 1], [3000, 2000]))
 SCORES = RNG.normal(LABELS, 1)
 LOGITS = RNG.normal(size=(len(SPEAKERS), len(SPEAKERS)))
+NEIGHBOURS = np.argsort(LOGITS, axis=1)[:, :5]
 
 # name: argument lists on which the notebook's function and the helper's are called
 ARGUMENTS = {
@@ -34,6 +35,9 @@ ARGUMENTS = {
     "balanced_pairs": [(SPEAKERS,), (SPEAKERS, 5)],
     "equal_error": [(SCORES, LABELS), (-SCORES, LABELS)],
     "compress": [(MAGNITUDE,), (MAGNITUDE, 1e-2)],
+    "vote": [(NEIGHBOURS, SPEAKERS), (NEIGHBOURS[:, :1], SPEAKERS)],
+    "speaker_scores": [(LOGITS, SPEAKERS, np.nanmean), (LOGITS, SPEAKERS, np.nanmax)],
+    "open_set_threshold": [(SCORES, 3, 0.05), (SCORES, 1, 0.3)],
     "balanced_pair_loss": [(SPEAKERS, LOGITS), (SPEAKERS, 0 * LOGITS)],
     "stft_magnitude": [(WAVES,), (WAVES, 256, 64), (WAVES[:, :4096], 1024, 512)],
 }
@@ -120,6 +124,9 @@ def test_the_lessons_build_their_ideas():
         ("03_pairs.ipynb", "balanced_pairs"),
         ("04_siamese_gru.ipynb", "balanced_pair_loss"),
         ("05_accuracy_roc.ipynb", "equal_error"),
+        ("10_nearest.ipynb", "vote"),
+        ("10_nearest.ipynb", "speaker_scores"),
+        ("10_nearest.ipynb", "open_set_threshold"),
     }
     assert expected <= set(FOUND)
 

@@ -1,4 +1,4 @@
-"""The index of voices: exact and approximate search, additions and removals, and what is refused on disk."""
+"""The index of voices: scores as distances, exact search, and what is refused on disk."""
 
 import zipfile
 
@@ -74,13 +74,13 @@ def test_the_likelihood_ratio_is_a_distance(fitted, directions, weights):
     if weights:
         verifier.plda.weigh(weights)
     distance = PLDADistance(verifier)
-    places, (aims, offsets) = distance.places(VOICES), distance.aims(ASKED)
-    squares = ((aims[:, None] - places) ** 2).sum(axis=2)
-    scores = offsets[:, None] + (aims**2).sum(axis=1)[:, None] / 2 - squares / 2
+    points, (queries, offsets) = distance.points(VOICES), distance.queries(ASKED)
+    squares = ((queries[:, None] - points) ** 2).sum(axis=2)
+    scores = offsets[:, None] + (queries**2).sum(axis=1)[:, None] / 2 - squares / 2
     expected = verifier.scores(ASKED, VOICES)
     np.testing.assert_allclose(scores, expected, atol=1e-3 * np.ptp(expected))
-    # Four speakers were learnt from: they differ in three directions. A part that is left out has no place.
-    assert places.shape[1] == parts * directions
+    # Four speakers were learnt from: they differ in three directions. A part that is left out has no point.
+    assert points.shape[1] == parts * directions
     rows = VoiceIndex(VOICES, table_of(), verifier).search(ASKED, 5).rows
     np.testing.assert_array_equal(rows, np.argsort(-expected, axis=1)[:, :5])
 
@@ -105,91 +105,21 @@ def test_an_unfitted_plda_searches_by_the_cosine(weights, numbers):
 
 
 @pytest.mark.backend
-def test_exact_search_gives_the_likeliest(index, verifier, monkeypatch):
+def test_exact_search_gives_the_likeliest(index, verifier):
     matrix = verifier.scores(ASKED, VOICES)
     rows, scores = index.search(ASKED, 6)
     order = np.argsort(-matrix, axis=1)[:, :6]
     np.testing.assert_array_equal(rows, order)
     np.testing.assert_allclose(scores, np.take_along_axis(matrix, order, axis=1), atol=2e-3)
     assert index.search(ASKED, 1000).rows.shape == (len(ASKED), len(VOICES))
-    monkeypatch.setattr(voice_index, "BLOCK", 3 * len(VOICES))  # three queries at a time
-    np.testing.assert_array_equal(index.search(ASKED, 6).rows, order)
-    own = np.arange(len(VOICES))
-    alone = index.search(VOICES, len(VOICES) - 1, without=own).rows
-    assert all(sorted([*row, i]) == own.tolist() for i, row in enumerate(alone))
-
-
-def test_the_graph_finds_what_the_exact_search_finds(index):
-    index.connect(links=8, breadth=50)
-    found, true = index.search_graph(ASKED, 5, breadth=40), index.search(ASKED, 5)
-    np.testing.assert_array_equal(found.rows, true.rows)
-    np.testing.assert_allclose(found.scores, true.scores, atol=1e-4)
-    assert index.search_graph(ASKED[:1], 3).rows.shape == (1, 3)
-
-
-def test_equal_voices_give_equal_graphs(index, verifier):
-    first, again = index.connect().graph.as_bytes(), index.connect().graph.as_bytes()
-    assert first == again
-    assert first != VoiceIndex(VOICES[::-1], table_of(), verifier).connect().graph.as_bytes()
-
-
-def test_a_graph_of_voices_that_are_gone_still_answers(index):
-    index.connect(links=4, breadth=10)
-    index.remove(np.arange(40) >= 7)
-    found = index.search_graph(ASKED, 7, breadth=1)
-    np.testing.assert_array_equal(found.rows, index.search(ASKED, 7).rows)
-    assert found.rows.max() == 6
-
-
-def test_no_graph_no_approximate_search(index):
-    with pytest.raises(InputError, match=r"no graph to search; build it with connect"):
-        index.search_graph(ASKED)
-
-
-# ---- adding and removing -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("graph", [False, True], ids=["exact", "graph"])
-def test_voices_come_and_go(index, verifier, graph, tmp_path):
-    if graph:
-        index.connect(breadth=50)
-    more, speakers = some_voices(3, 4, seed=3)
-    last = index.speakers == "s7"
-    index.remove(last)
-    index.remove(index.speakers == "s2")
-    index.add(more, pd.DataFrame({"speaker": [f"new {each}" for each in speakers], "age": 30}))
-    assert index.ids[-len(more) :].tolist() == list(range(40, 52))  # not those of the removed
-    stay = (SPEAKERS != 2) & (SPEAKERS != 7)
-    fresh = VoiceIndex(np.concatenate([VOICES[stay], more]), table_of([*SPEAKERS[stay], *speakers]), verifier)
-    assert index.speakers.tolist() == [*fresh.speakers[: stay.sum()], *(f"new {each}" for each in speakers)]
-    assert index.table["age"].tolist() == [""] * stay.sum() + ["30"] * len(more)
-    index.save(tmp_path / "voices.zip")
-    index.remove(index.speakers == "new 2")
-    index.add(more[speakers == 2], pd.DataFrame({"speaker": ["new 2"] * 4}))
-    for each in (index, VoiceIndex.load(tmp_path / "voices.zip", verifier)):
-        true = fresh.search(ASKED, 9)
-        found = each.search_graph(ASKED, 9, breadth=60) if graph else each.search(ASKED, 9)
-        np.testing.assert_array_equal(found.rows, true.rows)
-        np.testing.assert_allclose(found.scores, true.scores, atol=1e-4)
-        assert len(set(each.ids)) == len(each)
-
-
-WRONG = {"none": np.zeros(40, bool), "all": np.ones(40, bool), "few": np.ones(3, bool), "ints": np.arange(40)}
-
-
-@pytest.mark.parametrize("chosen", WRONG.values(), ids=WRONG)
-def test_removing_takes_a_bool_for_each(index, chosen):
-    with pytest.raises(InputError, match="expected at least one to go and one to stay"):
-        index.remove(chosen)
-    assert len(index) == 40
 
 
 @pytest.mark.parametrize(
     ("embeddings", "table", "said"),
     [
-        (VOICES[:, :9], table_of(), r"voices \(40, 9\) and a table of 40 rows; expected 12 numbers"),
-        (VOICES[:-1], table_of(), r"voices \(39, 12\) and a table of 40 rows"),
-        (VOICES[:0], table_of()[:0], r"voices \(0, 12\) and a table of 0 rows"),
+        (VOICES[:, :9], table_of(), r"embeddings \(40, 9\) and a table of 40 rows; expected 12 numbers"),
+        (VOICES[:-1], table_of(), r"embeddings \(39, 12\) and a table of 40 rows"),
+        (VOICES[:0], table_of()[:0], r"embeddings \(0, 12\) and a table of 0 rows"),
         (VOICES * np.nan, table_of(), "not finite"),
         (
             VOICES,
@@ -198,12 +128,9 @@ def test_removing_takes_a_bool_for_each(index, chosen):
         ),
     ],
 )
-def test_what_does_not_fit_is_refused(index, verifier, embeddings, table, said):
+def test_what_does_not_fit_is_refused(verifier, embeddings, table, said):
     with pytest.raises(InputError, match=said):
         VoiceIndex(embeddings, table, verifier)
-    with pytest.raises(InputError, match=said):
-        index.add(embeddings, table)
-    assert len(index) == 40
 
 
 # ---- on disk -----------------------------------------------------------------------------------------------
@@ -211,7 +138,7 @@ def test_what_does_not_fit_is_refused(index, verifier, embeddings, table, said):
 
 @pytest.fixture
 def saved(index, tmp_path):
-    index.connect().save(tmp_path / "voices.zip")
+    index.save(tmp_path / "voices.zip")
     return tmp_path / "voices.zip"
 
 
@@ -238,10 +165,8 @@ def rewritten(path, **members):
 def test_an_index_comes_back_as_it_was(saved, index, verifier):
     loaded = VoiceIndex.load(saved, verifier)
     np.testing.assert_array_equal(loaded.embeddings, index.embeddings)
-    np.testing.assert_array_equal(loaded.ids, index.ids)
     pd.testing.assert_frame_equal(loaded.table, index.table)
     np.testing.assert_array_equal(loaded.search(ASKED).rows, index.search(ASKED).rows)
-    assert loaded.graph.as_bytes() == index.graph.as_bytes()
 
 
 def test_odd_names_come_back(verifier, tmp_path):
@@ -254,7 +179,7 @@ def test_a_damaged_index_is_named(saved, verifier):
     content = saved.read_bytes()
     with zipfile.ZipFile(saved) as archive:
         starts = {info.filename: info.header_offset + 100 for info in archive.infolist()}
-    assert set(starts) == {"about.json", "table.csv", "voices.npy", "ids.npy", "graph.voyager"}
+    assert set(starts) == {"about.json", "table.csv", "embeddings.npy"}
     broken = {
         name: content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :] for name, at in starts.items()
     }
@@ -267,42 +192,30 @@ def test_a_damaged_index_is_named(saved, verifier):
     VoiceIndex.load(saved, verifier)
 
 
-@pytest.mark.parametrize("member", ["about_json", "table_csv", "voices_npy", "ids_npy"])
+@pytest.mark.parametrize("member", ["about_json", "table_csv", "embeddings_npy"])
 def test_an_index_without_a_part_is_refused(saved, verifier, member):
     rewritten(saved, **{member: None})
     assert "is no whole index of voices" in refusal(saved, verifier)
 
 
 def test_another_format_is_refused(saved, verifier):
-    rewritten(saved, about_json=b'{"format": "2", "model": "", "features": {}, "next_id": 1, "linked": 0}')
-    assert "its format is '2'" in refusal(saved, verifier)
-    rewritten(saved, about_json=b'{"format": "siamese-voices index 1"}')
+    rewritten(saved, about_json=b'{"format": "3", "model": "", "features": {}}')
+    assert "its format is '3'" in refusal(saved, verifier)
+    rewritten(saved, about_json=b'{"format": "siamese-voices index 2"}')
     assert "is no whole index of voices (KeyError" in refusal(saved, verifier)
 
 
-def test_parts_of_unlike_lengths_are_refused(saved, index, verifier):
-    with zipfile.ZipFile(saved) as archive:
-        table, embeddings = archive.read("table.csv"), archive.read("voices.npy")
+def test_parts_of_unlike_lengths_are_refused(saved, verifier):
     rewritten(saved, table_csv=table_of(SPEAKERS[:-1]).to_csv(index=False))
-    assert "has voices (40, 12) and a table of 39 rows" in refusal(saved, verifier)
-    other = saved.with_name("other.zip")
-    shorter = VoiceIndex(VOICES[:30], table_of(SPEAKERS[:30]), verifier).connect()
-    shorter.save(other)
-    with zipfile.ZipFile(other) as archive:
-        parts = {name: archive.read(name) for name in ("ids.npy", "graph.voyager")}
-    rewritten(saved, table_csv=table, ids_npy=parts["ids.npy"])
-    assert "has 40 voices, 30 numbers of voices and 40 linked: parts of different" in refusal(saved, verifier)
-    index.connect().save(saved)
-    rewritten(saved, voices_npy=embeddings, graph_voyager=parts["graph.voyager"])
-    assert "has 40 voices, 40 numbers of voices and 30 linked: parts of different" in refusal(saved, verifier)
+    assert "has embeddings (40, 12) and a table of 39 rows" in refusal(saved, verifier)
 
 
-def test_voices_of_other_dimensions_are_refused(saved, verifier, tmp_path):
+def test_embeddings_of_other_dimensions_are_refused(saved, verifier, tmp_path):
     np.save(tmp_path / "wide.npy", np.ones((40, 13), "float32"))
-    rewritten(saved, voices_npy=(tmp_path / "wide.npy").read_bytes())
-    assert "expected 12 numbers a voice" in refusal(saved, verifier)
+    rewritten(saved, embeddings_npy=(tmp_path / "wide.npy").read_bytes())
+    assert "expected 12 numbers each" in refusal(saved, verifier)
     np.save(tmp_path / "objects.npy", np.array([{}] * 40), allow_pickle=True)
-    rewritten(saved, voices_npy=(tmp_path / "objects.npy").read_bytes())
+    rewritten(saved, embeddings_npy=(tmp_path / "objects.npy").read_bytes())
     assert "is no whole index of voices (ValueError" in refusal(saved, verifier)
 
 
