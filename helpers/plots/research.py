@@ -70,11 +70,15 @@ def plot_forest(table, group):
 def plot_steps(table):
     """The error after each step from a plain network to the ensemble, a line a corpus; of steps.csv."""
     figure, axes = plt.subplots(figsize=(9, 3.8))
+    middle = table.groupby("step")["eer"].transform("mean")
     for (corpus, rows), colour in zip(table.groupby("corpus", sort=False), (BLUE, ORANGE), strict=False):
         axes.plot(100 * rows["eer"], rows["step"], "o-", color=colour, label=corpus)
-        for _, row in rows.iterrows():
-            at = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center", "color": colour}
-            axes.annotate(f"{100 * row['eer']:.1f}", (100 * row["eer"], row["step"]), fontsize=8, **at)
+        for index, row in rows.iterrows():  # each value on the side where the other line is not
+            at = {"xytext": (7, -6), "ha": "left"}
+            if row["eer"] < middle[index]:
+                at = {"xytext": (-7, 6), "ha": "right"}
+            at |= {"textcoords": "offset points", "va": "center", "color": colour, "fontsize": 8}
+            axes.annotate(f"{100 * row['eer']:.1f}", (100 * row["eer"], row["step"]), **at)
     axes.invert_yaxis()
     axes.set(
         xlabel="cross-validated equal error rate (%)", xlim=(0, None), title="each row adds to the one above"
