@@ -2,12 +2,13 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import scipy.stats
 
 from helpers import SAMPLE_RATE
 from helpers.metrics import equal_error
 from helpers.pairs import all_trials
 from helpers.plots import curves
-from helpers.plots.style import BLUE, GREY, ORANGE, draw_spectrogram, new_panels
+from helpers.plots.style import BLUE, DIFFERENT, GREY, SAME, draw_spectrogram, new_panels, place_legend
 
 KINDS = {"speaker": ("same speaker", "different speakers"), "word": ("same word", "different words")}
 
@@ -36,39 +37,16 @@ def plot_features(waveform, features, units, window, hop, title=""):
             axes.plot(seconds, values[0], color=BLUE)
             axes.set(ylabel=units[name], ylim=(0, None))
             continue
-        limits = np.percentile(values[2:], [1, 99]) if name == "MFCC" else (None, None)
+        unit = units[name]
+        if name == "MFCC":  # the first ones are many times as large as the others
+            values, unit = scipy.stats.zscore(values, axis=1), "deviations from its mean"
         extent = (-step / 2, seconds[-1] + step / 2, -0.5, len(values) - 0.5)
-        image = draw_spectrogram(axes, values.T, extent, vmin=limits[0], vmax=limits[1])
-        figure.colorbar(image, ax=axes, label=units[name], pad=0.01)
+        figure.colorbar(draw_spectrogram(axes, values.T, extent), ax=axes, label=unit, pad=0.01)
         axes.set_ylabel({"MFCC": "coefficient", "chroma": "pitch class"}.get(name, "mel band"))
         if name == "chroma":
             axes.set_yticks([0, 4, 7], ["C", "E", "G"])
     milliseconds = [f"{1000 * samples / SAMPLE_RATE:g} ms" for samples in (window, hop)]
     rows[-1].set_xlabel("time (s); frames of {} every {}".format(*milliseconds))
-    return figure
-
-
-def plot_feature_ranking(tables, title=""):
-    """Equal error rate of each feature alone, a panel a task, the best at the top.
-
-    `tables` are a dict of tasks to what `classical_features.ranking` gives, a pandas.DataFrame each.
-    """
-    figure, panels = new_panels(tables, len(tables), 9.5 / len(tables), 3.4, sharex=True)
-    for axes, (task, table) in zip(panels, tables.items(), strict=True):
-        table = table.iloc[::-1]
-        places = np.arange(len(table))
-        for suffix, shift, colour, label in (
-            ("", 0.12, GREY, "distance of the standardised statistics"),
-            ("_lda", -0.12, BLUE, "the same after LDA, learnt from training speakers"),
-        ):
-            value, low, high = (100 * table[f"{end}{suffix}"] for end in ("eer", "low", "high"))
-            bars = np.maximum([value - low, high - value], 0)
-            axes.errorbar(value, places + shift, xerr=bars, fmt="o", color=colour, label=label, capsize=2)
-        axes.axvline(50, color="0.6", linestyle="--")
-        axes.set_yticks(places, [f"{name} ({table['values'][name]})" for name in table.index])
-        axes.set(xlabel="equal error rate (%), 50 is a coin", title=task, xlim=(0, 56))
-    figure.suptitle(title)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -84,8 +62,8 @@ def plot_contrastive_cost(distances, costs, margin):
     """
     figure, panels = new_panels(costs, len(costs), 9 / len(costs), 3, sharey=True)
     for axes, (title, (same, different)) in zip(panels, costs.items(), strict=True):
-        axes.plot(distances, same, color=BLUE, label="labelled 1, same")
-        axes.plot(distances, different, color=ORANGE, label="labelled 0, different")
+        axes.plot(distances, same, color=SAME, label="label 1")
+        axes.plot(distances, different, color=DIFFERENT, label="label 0")
         axes.axvline(margin, color="0.6", linestyle="--")
         axes.text(margin, axes.get_ylim()[1], " margin", va="top", color="0.4")
         axes.set(xlabel="distance of the pair", title=title)
@@ -94,26 +72,29 @@ def plot_contrastive_cost(distances, costs, margin):
     return figure
 
 
-def plot_distances(history, margin, kind="speaker", title=""):
-    """Distances on held-out speakers over the epochs: the medians, and the middle 80 % of the pairs.
+def plot_distances(matrices, labels, margin, kind="speaker", title=""):
+    """Distances over the epochs: the medians, and the middle 80 % of the pairs.
 
     Parameters
     ----------
-    history : dict of lists, of `contrastive.train`
+    matrices : list of float arrays (n, n)
+        Distances before training and after each epoch.
+    labels : array (n,)
     margin : float
     kind : {"speaker", "word"}
     """
     figure, axes = plt.subplots(figsize=(8, 3.4))
-    for name, colour, label in zip(("same", "different"), (BLUE, ORANGE), KINDS[kind], strict=True):
-        low, middle, high = np.transpose(history[name])
+    trials = all_trials(labels)
+    distances = np.array([matrix[trials.left, trials.right] for matrix in matrices])
+    for label, colour, name in zip((1, 0), (SAME, DIFFERENT), KINDS[kind], strict=True):
+        low, middle, high = np.percentile(distances[:, trials.label == label], [10, 50, 90], axis=1)
         epochs = np.arange(len(middle))
         axes.fill_between(epochs, low, high, color=colour, alpha=0.2, linewidth=0)
-        axes.plot(epochs, middle, "o-", color=colour, markersize=3, label=label)
-    axes.axhline(margin, color="0.5", linestyle="--")
-    axes.text(0, margin, "margin", va="bottom", color="0.4")
+        axes.plot(epochs, middle, "o-", color=colour, markersize=3, label=name)
+    axes.axhline(margin, color="0.5", linestyle="--", label=f"margin {margin:g}")
     axes.set(xlabel="epochs trained", ylabel="Euclidean distance", ylim=(0, None), title=title)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    place_legend(axes)
     return figure
 
 

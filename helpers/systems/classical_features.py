@@ -16,13 +16,13 @@ from helpers.bootstrap import draw_speakers, equal_errors_over_draws, interval
 from helpers.pairs import all_trials
 
 N_FFT, HOP = 512, 160  # 32 ms every 10 ms, as in speech recognition
-MEL_BANDS, MFCCS = 40, 20
+MEL_BANDS, MFCCS = 64, 20
 UNITS = {
     "MFCC": "dB",
     "mel spectrogram": "dB",
     "chroma": "share of the strongest",
     "spectral roll-off": "Hz",
-    "spectral flux": "0 to 1.4",
+    "spectral flux": "distance",
     "zero-crossing rate": "share of samples",
 }
 
@@ -137,3 +137,18 @@ def ranking(known, learnt, unknown, labels, speakers, draws=100):
             row |= {f"eer{suffix}": found.value, f"low{suffix}": found.low, f"high{suffix}": found.high}
         rows[name] = row
     return pd.DataFrame(rows).T.astype({"values": int}).sort_values("eer")
+
+
+def ranking_table(tables):
+    """Tables of `ranking`, a dict by task, as one pandas.DataFrame of text: EER in % with its 95 % interval.
+
+    A row a feature, with how many values its summary has, and two columns a task.
+    """
+    first = next(iter(tables.values()))
+    text = pd.DataFrame({"values": first["values"]})
+    for task, table in tables.items():
+        for suffix, how in (("", "distance"), ("_lda", "LDA")):
+            ends = 100 * table[[f"{end}{suffix}" for end in ("eer", "low", "high")]]
+            found = ends.apply(lambda row: "{:.0f} ({:.0f} to {:.0f})".format(*row), axis=1)
+            text[f"{task}: {how}"] = found
+    return text

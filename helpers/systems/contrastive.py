@@ -15,7 +15,6 @@ from helpers.losses import same_speaker
 from helpers.metrics import equal_error
 from helpers.models import StatisticsPooling, embed_by_length, embed_spectrograms, layer_seed
 from helpers.models import registered, standardisation
-from helpers.pairs import all_trials
 
 MARGIN = 1.4  # embeddings at right angles, as unrelated ones nearly are, are the root of 2 apart
 
@@ -130,6 +129,12 @@ def cnn_encoder(views, segments=1):
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="cnn")
 
 
+def distance_model(encoder):
+    """A batch of views `(n, frames, values)`, each encoded once: the distances `(n, n)` of all its pairs."""
+    inputs = keras.Input(encoder.input_shape[1:], name="views")
+    return keras.Model(inputs, EuclideanDistances(name="distances")(encoder(inputs)), name="all_pairs")
+
+
 def embed_views(encoder, views):
     """Embeddings (utterances, dimensions) of views of any lengths.
 
@@ -148,7 +153,7 @@ def embedding_distances(encoder, views):
     return cdist(embeddings, embeddings).astype(np.float32)
 
 
-def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, after_epoch=None):
+def train(task, config=None, margin=MARGIN, loss=None, show_progress=False):
     """Train a Siamese CNN on a task.
 
     Parameters
@@ -162,15 +167,12 @@ def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, afte
     loss : keras.losses.Loss, optional
         Of labels (n,) and distances (n, n); `ContrastiveLoss(margin)` by default.
     show_progress : bool
-    after_epoch : callable (history, encoder), optional
-        Called before the first epoch and after each.
 
     Returns
     -------
     encoder : keras.Model
-    history : dict of lists
-        `loss` of the training batches; before the first epoch and after each, `same` and `different`: the
-        tenth, fiftieth and ninetieth percentile of those distances of the held-out speakers.
+    losses : list of float
+        Of the training batches, an epoch each.
 
     Raises
     ------
@@ -183,29 +185,15 @@ def train(task, config=None, margin=MARGIN, loss=None, show_progress=False, afte
     keras.utils.set_random_seed(config.seed)
     batches = SpeakerBatches(*task.learn, config)
     encoder = cnn_encoder(task.learn[0], task.segments)
-    inputs = keras.Input(encoder.input_shape[1:])
-    model = keras.Model(inputs, EuclideanDistances()(encoder(inputs)))
+    model = distance_model(encoder)
     optimizer = adam(config.learning_rate, config.epochs * batches.steps)
     model.compile(optimizer, loss or ContrastiveLoss(margin))
-
-    trials = all_trials(task.held_out[1])
-
-    def measure(loss):
-        values = embedding_distances(encoder, task.held_out[0])[trials.left, trials.right]
-        same, different = (np.percentile(values[trials.label == kind], [10, 50, 90]) for kind in (1, 0))
-        return {"loss": loss, "same": same.tolist(), "different": different.tolist()}
-
-    history = {name: [value] for name, value in measure(None).items()} | {"loss": []}
-    look = after_epoch and (lambda history: after_epoch(history, encoder))
-    if look:
-        look(history)
-    unseen = np.unique(task.held_out[1], return_inverse=True)[1]
-    parts = [*task.learn[0], *task.held_out[0], task.learn[1], unseen, config, margin]
-    module = None if loss or after_epoch else __name__  # which may be made or looked at elsewhere
-    state = open_checkpoint(model, config.epochs, parts, module, history=history)
+    parts = [*task.learn[0], task.learn[1], config, margin]
+    module = None if loss else __name__  # a loss may be made elsewhere
+    state = open_checkpoint(model, config.epochs, parts, module, history={"loss": []})
     size, total = batches.size, config.epochs
-    fit_epochs(model, state, lambda n: [batches.epoch(n)], size, total, started, measure, look, show_progress)
-    return encoder, state.history
+    fit_epochs(model, state, lambda n: [batches.epoch(n)], size, total, started, bar=show_progress)
+    return encoder, state.history["loss"]
 
 
 def word_results(held_out, matrix, words, speakers, draws=200, seed=0):

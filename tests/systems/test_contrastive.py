@@ -158,22 +158,16 @@ def toy(labels=6, each=8):
 
 
 @pytest.mark.slow
-def test_training_tells_labels_apart_and_writes_down_the_distances():
-    task, seen = toy(), []
-    encoder, history = contrastive.train(
-        task, after_epoch=lambda history, encoder: seen.append(len(history["same"]))
-    )
-    assert seen == [1, 2, 3, 4]
-    assert len(history["loss"]) == 3
-    assert history["loss"][-1] < history["loss"][0]
-    same, different = (np.array(history[name]) for name in ("same", "different"))
-    assert same.shape == different.shape == (4, 3)
-    assert (np.diff(same, axis=1) >= 0).all()
-    assert same[-1, 1] < different[-1, 1] / 2
-    assert different[-1, 1] > 0.8  # near the margin of 1
+def test_training_tells_labels_apart():
+    task = toy()
+    encoder, history = contrastive.train(task)
+    assert len(history) == 3
+    assert history[-1] < history[0]
     matrix = contrastive.embedding_distances(encoder, task.test[0])
     trials = pairs.all_trials(task.test[1])
-    assert metrics.equal_error(-matrix[trials.left, trials.right], trials.label)[0] < 0.1
+    distances = matrix[trials.left, trials.right]
+    assert np.median(distances[trials.label == 0]) > 0.8  # near the margin of 1.4
+    assert metrics.equal_error(-distances, trials.label)[0] < 0.1
     row = contrastive.word_results(
         (contrastive.embedding_distances(encoder, task.held_out[0]), task.held_out[1]),
         matrix,
