@@ -61,7 +61,7 @@ def draw_speakers(speakers, draws=1000, seed=0):
     Returns
     -------
     int array (1 + draws, speakers)
-        Fewer rows where a draw has one speaker alone, who has no impostors.
+        A draw of one single speaker is left out, because it has no impostor trials.
     """
     rng, count = np.random.default_rng(seed), len(np.unique(speakers))
     rows = [np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(draws)]

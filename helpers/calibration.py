@@ -14,7 +14,7 @@ from scipy.stats import norm
 from helpers import InputError
 from helpers.metrics import _weighed, error_rates
 
-RIDGE = 1e-8  # on the slope per standard deviation, against a loss in nats: far below what trials tell
+RIDGE = 1e-8  # on the slope per standard deviation, against a loss in nats: too small for real trials
 
 
 def _halved(scores, labels, weights):

@@ -23,10 +23,10 @@ class Spectrogram:
     compression : {"log", "power", "none"}
         Natural logarithm of the magnitude, its power of 0.2, or the magnitude itself.
     floor : float
-        Smallest magnitude that the logarithm sees, as a share of the utterance's loudest bin;
+        Magnitudes below it are raised to it before the logarithm: a share of the utterance's loudest bin;
         1e-5 is 100 dB below it.
     mel_bands : int
-        0 keeps the STFT's own bins; otherwise the power is summed in so many mel bands first.
+        Number of mel bands in which the power is summed first; 0 keeps the bins of the STFT.
     sample_rate : int
         Samples a second, in Hz; it places the mel bands.
 
@@ -105,7 +105,7 @@ class Spectrogram:
 
 
 def _relative(magnitude):
-    """Magnitudes relative to each utterance's loudest bin: the recording level, a gain, is not a voice."""
+    """Magnitudes relative to each utterance's loudest bin, which takes out the recording level."""
     loudest = magnitude.max(axis=(1, 2), keepdims=True)
     return magnitude / np.maximum(loudest, np.finfo(np.float32).tiny)
 

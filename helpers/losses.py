@@ -26,7 +26,7 @@ class BalancedPairLoss(keras.losses.Loss):
     """Binary cross-entropy over all pairs of a batch, positive and negative pairs counting half each.
 
     In a batch of P speakers with K utterances, ``(K - 1) / (PK - 1)`` of the pairs are positive, a few per
-    cent: unbalanced, "always different" would be nearly right. Balanced, a score that tells nothing apart
+    cent: unbalanced, "always different" would be nearly right. Balanced, a score that says nothing
     costs at least ln 2. A kind that a batch has no pairs of costs nothing.
 
     Call it with speakers (n,) or (n, 1) and logits (n, n).

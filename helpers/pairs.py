@@ -109,7 +109,7 @@ def enrolments(speakers, enrolled=5, draws=10, seed=0):
     enrolled : int
         Utterances enrolled per speaker; the speaker's others are tested.
     draws : int
-        How often the enrolled ones are drawn anew, so that the result does not hang on one draw.
+        How often the enrolled ones are drawn anew, so that the result does not depend on a single draw.
     seed : int
 
     Returns

@@ -97,7 +97,7 @@ def prepare(copies, labels, learners, config, hooks=None, stream=0):
 
 
 def draw_epoch(learning, number, augment=None, batches=BATCHES):
-    """An epoch, so many batches at a time: spectrograms, and the speakers for each output."""
+    """An epoch, `BATCHES` batches at a time: spectrograms, and the speakers for each output."""
     own = learning.batches
     rng = np.random.default_rng([own.config.seed, number, own.stream, 1])
     for spectrograms, speakers in own.parts(number, batches):
@@ -106,7 +106,7 @@ def draw_epoch(learning, number, augment=None, batches=BATCHES):
 
 
 def compared_utterances(held_out, speakers):
-    """Of a bool array (utterances,) of held-out speakers, so many as are compared all with all."""
+    """The part of a bool array (utterances,) of held-out speakers that is compared, all pairs."""
     rows = np.flatnonzero(held_out)
     return np.isin(np.arange(len(speakers)), rows[sample_speakers(speakers[rows], COMPARED)])
 
@@ -130,7 +130,7 @@ def fit_encoders(
     copies, labels, learners, config, hooks, stream
         As for `prepare`.
     about : sequence of arrays and settings
-        What else tells this training from another in its checkpoint.
+        What else distinguishes this training from another in its checkpoint.
     checkpoint_file, show_progress, after_epoch
         As for `train`.
 
@@ -221,9 +221,9 @@ def train(corpus, spectrogram, config=None, hooks=None, judged=None, **options):
     """Train a verifier on a corpus: by default one Siamese GRU, as notebook 04 builds it.
 
     First the encoders learn from all folds of the speakers but one, a training for each of
-    `config.held_out_folds`. What the encoders and their PLDA make of these speakers, whom they have never
-    heard, gives the weights of the encoders and the calibration: one logistic regression on the very scores
-    that are added up. Then encoders of the same kind learn from all speakers, and are kept.
+    `config.held_out_folds`. The scores of these held-out speakers give the weights of the encoders and the
+    calibration: one logistic regression on the very scores that are added up. Then encoders of the same kind
+    learn from all speakers, and are kept.
 
     Parameters
     ----------

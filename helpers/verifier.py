@@ -51,7 +51,7 @@ class Verifier(SavedSystem):
     plda : plda.PLDA
         Compares two embeddings.
     scale : ScaledCosine
-        From the PLDA's scores to log likelihood ratios, fitted to speakers that it has never heard.
+        From the PLDA's scores to log likelihood ratios, fitted to held-out speakers.
     spectrogram : features.Spectrogram
         The transform it was trained with.
     threshold : float
@@ -75,7 +75,7 @@ class Verifier(SavedSystem):
 
     @property
     def trained_on_calls(self):
-        """Whether it learnt from telephone calls, for the most part: it judges them then, and only them."""
+        """Whether it was trained mostly on telephone calls; it then judges calls, and nothing else."""
         return self.facts.get("calls", 0.0) > 0.5
 
     def held_out_scores(self):
@@ -220,7 +220,7 @@ def calibration_of(verifier):
 
 
 def model_digest(verifier):
-    """A short hash of weights and calibration: embeddings of models with unlike ones do not compare."""
+    """A short hash of weights and calibration: models with different ones cannot share embeddings."""
     weights = map(ops.convert_to_numpy, verifier.encoder.weights + verifier.plda.weights)
     return fingerprint(*weights, np.array(calibration_of(verifier), dtype=np.float32))
 

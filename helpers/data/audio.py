@@ -94,7 +94,7 @@ def _headerless(content, seconds):
     """16-bit samples in the byte order in which they go up and down less.
 
     AN4's description says little-endian of files that are big-endian. Read the wrong way, the noisy low byte
-    weighs 256 times as much as the voice: the sum of the steps from sample to sample tells the two apart.
+    weighs 256 times as much as the voice: the sum of the steps from sample to sample shows which it is.
     """
     if len(content) % 2:
         raise InputError("an odd number of bytes in a file of 16-bit samples")

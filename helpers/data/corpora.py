@@ -272,7 +272,7 @@ def load_recordings(folder, label="speaker"):
     ----------
     folder : path
     label : str
-        Column of the table with what tells recordings apart: a speaker, a word.
+        Column of the table with the label of a recording: a speaker, a word.
 
     Returns
     -------

@@ -38,7 +38,7 @@ def make_phrases(folder, texts, takes, train_speakers=50, test_speakers=20, more
     train_speakers, test_speakers : int
         They are the speakers of `synthesis.make_corpus`.
     more : int
-        Further speakers to learn from; the others stay who they are, to the byte.
+        Further training speakers; the others stay the same, to the byte.
 
     Raises
     ------

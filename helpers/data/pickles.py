@@ -61,7 +61,7 @@ class Call:
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that runs nothing: it knows the names a NumPy array needs, and only notes their calls."""
+    """An unpickler that runs nothing: it accepts the names a NumPy array needs, and notes their calls."""
 
     def find_class(self, module, name):
         if (module, name) not in ALLOWED:
@@ -144,7 +144,7 @@ _PLAIN = {
 def _walk(data):
     """Walk a pickle's instructions without following them.
 
-    The unpickler reserves memory for a claimed length or memo number before it looks how long the file is,
+    The unpickler reserves memory for a claimed length or memo number before it checks how long the file is,
     and some instructions can do harm without a name. Returns where the first bad instruction is and what is
     wrong with it, or an empty string.
     """

@@ -166,7 +166,7 @@ class VoiceCorrelations(layers.Layer):
 def discriminants(values, speakers, dimensions=40):
     """Standardisation and linear discriminant analysis, fitted to statistics (utterances, n): a pipeline.
 
-    To at most so many dimensions. LDA: Fisher (1936), "The use of multiple measurements in taxonomic
+    The largest number of dimensions. LDA: Fisher (1936), "The use of multiple measurements in taxonomic
     problems". The covariance within speakers is shrunk, as utterances are few for n x n values: Ledoit and
     Wolf (2004), "A well-conditioned estimator for large-dimensional covariance matrices", section 3.
     """
