@@ -6,9 +6,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from helpers import InputError, bootstrap, calibration, pairs
-from helpers.bootstrap import interval, trial_scores, trial_speakers
+from helpers.bootstrap import Interval, interval, trial_scores, trial_speakers
 from helpers.evaluation import score_files
 from helpers.files import atomic_write
 
@@ -81,6 +82,17 @@ def intervals_table(tables):
             value, low, high = (f"{scale * number:.{digits}f}" for number in interval(table[column]))
             text[name][header] = f"{value} ({low} to {high})"
     return pd.DataFrame(text).T
+
+
+def adjusted(found, comparisons):
+    """A 95 % `bootstrap.Interval` made as wide as so many comparisons at once need (Bonferroni).
+
+    All such intervals together then hold with at least 95 %. Both ends move away from the value by the ratio
+    of the normal quantiles: percentiles that far out would need tens of thousands of draws.
+    """
+    stretch = norm.ppf(1 - 0.025 / comparisons) / norm.ppf(0.975)
+    value, low, high = found
+    return Interval(value, value - stretch * (value - low), value + stretch * (high - value))
 
 
 def metrics_row(system, table):

@@ -22,10 +22,19 @@ SYSTEM_NAMES = {
     "ge2e_contrast": "GE2E, contrast",
     "contrastive_mel": "contrastive CNN",
     "vgg_attention": "VGG, attention",
-    "resnet18_attention": "ResNet-18, attention",
 }
-MAIN_COLOURS = {"ensemble": BLUE, "siamese_gru": "#56B4E9", "published_recipe": ORANGE, "mfcc_lda": GREEN}
-OTHER_COLOURS = ("#CC79A7", "#E69F00", "#000000", GREY, "#882255")  # Okabe and Ito's; the last is Tol's
+# Okabe and Ito's, and a brown that differs from them for every eye; none is GREY, "no difference".
+SYSTEM_COLOURS = {
+    "ensemble": BLUE,
+    "siamese_gru": "#56B4E9",
+    "mfcc_lda": GREEN,
+    "published_recipe": ORANGE,
+    "ge2e_softmax": "#CC79A7",
+    "ge2e_contrast": "#662200",
+    "contrastive_mel": "#E69F00",
+    "vgg_attention": "#000000",
+}
+OTHER_COLOURS = ("#882255", "#999933", "#88CCEE", "#117733")  # Tol's, for systems of your own
 
 
 def system_name(system):
@@ -34,9 +43,9 @@ def system_name(system):
 
 
 def system_colours(systems):
-    """A colour for each system, the same in every picture of a notebook."""
-    others = [system for system in systems if system not in MAIN_COLOURS]
-    return MAIN_COLOURS | {system: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, system in enumerate(others)}
+    """A colour for each system, the same in every picture of every notebook."""
+    others = [system for system in systems if system not in SYSTEM_COLOURS]
+    return SYSTEM_COLOURS | {system: OTHER_COLOURS[i % len(OTHER_COLOURS)] for i, system in enumerate(others)}
 
 
 def new_panels(parts, columns, width, height, **settings):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from helpers import InputError, bootstrap, calibration, metrics, pairs
-from helpers.evaluation.results import enrolled_errors, evaluate_over_draws, intervals_table, metrics_row
-from helpers.evaluation.results import write_row
+from helpers.evaluation.results import adjusted, enrolled_errors, evaluate_over_draws, intervals_table
+from helpers.evaluation.results import metrics_row, write_row
 from helpers.evaluation.score_files import Scores
 
 RNG = np.random.default_rng(3)
@@ -76,6 +76,13 @@ def test_a_difference_is_the_paired_one(name):
     assert isinstance(found, bootstrap.Interval)
     assert found == pytest.approx(expected)
     assert bootstrap.difference(tables[0][name], tables[0][name]) == (0, 0, 0)
+
+
+def test_an_adjusted_interval_holds_for_all_comparisons_together():
+    found = bootstrap.Interval(1.0, 1 - 1.96, 1 + 2 * 1.96)  # as of normal distributions, a width a side
+    assert adjusted(found, 1) == pytest.approx(found)
+    normal = adjusted(found, 8)  # 0.05 / 8 / 2 lie beyond 2.734 standard deviations
+    assert normal == pytest.approx((1.0, 1 - 2.734, 1 + 2 * 2.734), abs=1e-3)
 
 
 def test_equal_errors_are_those_of_the_metrics():

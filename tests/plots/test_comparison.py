@@ -6,15 +6,16 @@ matplotlib.use("agg")
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from scipy.stats import norm
 
 from samples import labelled
 
 from helpers import bootstrap, calibration, metrics
-from helpers.evaluation.results import evaluate_over_draws
-from helpers.evaluation.score_files import Scores
+from helpers.evaluation.results import adjusted, evaluate_over_draws
+from helpers.evaluation.score_files import COMMANDS, Scores
 from helpers.plots import comparison as comparison_plots
-from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, system_colours, system_name
+from helpers.plots.style import BLUE, GREEN, GREY, ORANGE, SYSTEM_COLOURS, system_colours, system_name
 
 RNG = np.random.default_rng(0)
 SPEAKERS = np.repeat(np.arange(6), 6)
@@ -37,21 +38,44 @@ def legend(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
+# Machado, Oliveira and Fernandes (2009): how linear RGB looks to those who lack one kind of cone.
+EYES = {
+    "all cones": np.eye(3),
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+XYZ = np.array([[0.4125, 0.3576, 0.1804], [0.2127, 0.7152, 0.0722], [0.0193, 0.1192, 0.9503]])
+
+
+def seen(colour, eye):
+    """A colour in CIELAB as an eye sees it."""
+    value = np.array(to_rgb(colour))
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    ratio = XYZ @ np.clip(eye @ linear, 0, 1) / XYZ.sum(axis=1)
+    x, y, z = np.where(ratio > 0.008856, np.cbrt(ratio), 7.787 * ratio + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eye", EYES.values(), ids=EYES)
+def test_colours_of_systems_differ_for_every_eye(eye):
+    colours = [seen(colour, np.array(eye)) for colour in SYSTEM_COLOURS.values()]
+    apart = [np.linalg.norm(one - other) for i, one in enumerate(colours) for other in colours[:i]]
+    assert min(apart) > 15
+    assert max(lightness for lightness, _, _ in colours) < 80  # on white paper
+
+
 def test_a_system_has_one_colour_and_a_name():
-    shades = system_colours(["ge2e", "ensemble", "siamese_gru", *"abcd"])
-    assert (shades["ensemble"], shades["published_recipe"], shades["mfcc_lda"]) == (BLUE, ORANGE, GREEN)
-    assert len({*shades.values()}) == 4 + 5
+    assert set(SYSTEM_COLOURS) == set(COMMANDS)  # all that the course compares
+    assert GREY not in SYSTEM_COLOURS.values()
+    for others in (["ge2e_softmax", "mine"], ["mine", "theirs", "vgg_attention"], []):
+        shades = system_colours(others)
+        assert {name: shades[name] for name in SYSTEM_COLOURS} == SYSTEM_COLOURS
+        assert len({*shades.values()}) == len(set(others) | set(SYSTEM_COLOURS))
+    assert (SYSTEM_COLOURS["ensemble"], SYSTEM_COLOURS["mfcc_lda"]) == (BLUE, GREEN)
     assert system_colours([f"system_{i}" for i in range(9)])["system_8"]
     names = [system_name(name) for name in ("ensemble", "siamese_gru", "nearest_voices")]
     assert names == ["the ensemble", "Siamese GRU", "nearest voices"]
-
-
-def test_matrices_show_every_system_s_ratios():
-    figure = labelled(comparison_plots.plot_score_matrices(SYSTEMS, "tones"))
-    for axes, (name, each) in zip(figure.axes, SYSTEMS.items(), strict=False):
-        assert axes.get_title() == system_name(name)
-        assert np.allclose(axes.images[0].get_array(), each.llr)
-        assert axes.images[0].get_clim() == (-8, 8)
 
 
 def test_det_curves_have_a_dot_at_each_system_s_own_threshold():
@@ -73,23 +97,33 @@ def test_det_curves_have_a_dot_at_each_system_s_own_threshold():
         assert bottom <= y <= top
 
 
-def test_singles_and_differences_are_those_of_the_draws():
-    left, right = labelled(comparison_plots.plot_systems_and_differences(TABLES)).axes
-    names = [text.get_text() for text in left.get_yticklabels()]
+def test_systems_stand_with_their_intervals_the_best_on_top():
+    axes = labelled(comparison_plots.plot_systems(TABLES, "tones")).axes[0]
+    names = [text.get_text() for text in axes.get_yticklabels()]
     assert names == ["the ensemble", "ge2e", "published recipe"]
-    assert left.get_ylim() == (2.5, -0.5)  # the best on top
+    assert axes.get_ylim() == (2.5, -0.5)
     for row, name in enumerate(SYSTEMS):
         value, low, high = bootstrap.interval(100 * TABLES[name]["eer"])
-        bar, dot = left.lines[2 * row : 2 * row + 2]
+        bar, dot = axes.lines[2 * row : 2 * row + 2]
         assert bar.get_xdata() == pytest.approx([low, high])
         assert dot.get_xdata() == pytest.approx([value])
-    assert [text.get_text() for text in right.get_yticklabels()] == ["ge2e", "published recipe"]
-    found = bootstrap.difference(100 * TABLES["ensemble"]["eer"], 100 * TABLES["published_recipe"]["eer"])
-    assert right.lines[0].get_xdata()[0] == 0
-    bar = right.lines[3]
-    assert bar.get_xdata() == pytest.approx(found[1:])
-    assert found.excludes_zero
-    assert bar.get_color() == BLUE
+        assert dot.get_color() == system_colours(TABLES)[name]
+
+
+def test_differences_have_both_intervals_and_a_line_of_none():
+    ends = {"lower": (-2, -3, -1), "none": (1, -1, 3), "higher": (2, 1, 3)}
+    found = {name: bootstrap.Interval(*each) for name, each in ends.items()}
+    wider = {name: adjusted(each, 3) for name, each in found.items()}
+    axes = labelled(comparison_plots.plot_differences(found, wider, "tones")).axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(found)
+    assert axes.lines[0].get_xdata()[0] == 0
+    for row, (name, colour) in enumerate(zip(found, (BLUE, GREY, ORANGE), strict=True)):
+        thin, thick, dot = axes.lines[1 + 3 * row : 4 + 3 * row]
+        assert tuple(thin.get_xdata()) == wider[name][1:]
+        assert tuple(thick.get_xdata()) == found[name][1:]
+        assert dot.get_xdata()[0] == found[name].value
+        assert {line.get_color() for line in (thin, thick, dot)} == {colour}
+        assert thin.get_linewidth() < thick.get_linewidth()
 
 
 def test_a_verdict_s_colour():
@@ -120,7 +154,8 @@ def test_clouds_have_a_dot_a_draw():
 
 
 def test_hardships_share_their_scale():
-    curves = {name: np.stack([TABLES[name]["eer"], 2 * TABLES[name]["eer"]]) for name in ("ensemble", "ge2e")}
+    rates = {name: 100 * TABLES[name]["eer"] for name in ("ensemble", "ge2e")}
+    curves = {name: np.stack([rate, 2 * rate]) for name, rate in rates.items()}
     panels = {"shorter": ("seconds", [0.5, 1], curves), "noise": ("decibels", ["clean", 0], curves)}
     panels["enrolled"] = "utterances", range(1, 3), {"ge2e": curves["ge2e"]}
     figure = labelled(comparison_plots.plot_conditions(panels, "tones"))
@@ -178,20 +213,11 @@ def test_calibration_losses_add_up():
 
 
 def test_costs_are_marked_at_both_thresholds_and_at_the_least():
-    def cost(accepted, rejected):
-        return rejected + 9 * accepted
-
-    threshold = np.log(9)
-    axes = labelled(
-        comparison_plots.plot_detection_costs({"ensemble": TRIALS["ensemble"]}, threshold, cost, "tones")
-    ).axes[0]
-    curve, dots, hole, cross = axes.lines[:4]
-    x, y = curve.get_data()
-    llr, labels = TRIALS["ensemble"]
-    for at in (150, 400, 650):
-        expected = cost(np.mean(llr[labels == 0] >= x[at]), np.mean(llr[labels == 1] < x[at]))
-        assert y[at] == pytest.approx(expected)
-    assert dots.get_xdata() == pytest.approx([threshold, 0], abs=0.05)
-    assert hole.get_xdata() == pytest.approx([0], abs=0.05)
-    assert cross.get_ydata()[0] == y.min()
-    assert "least, known afterwards" in legend(axes)
+    costs = {"ensemble": (1.3, 0.4, 0.3), "mfcc_lda": (2.5, 0.7, 0.6)}
+    axes = labelled(comparison_plots.plot_detection_costs(costs, "tones")).axes[0]
+    for row, (name, each) in enumerate(costs.items()):
+        at_zero, at_prior, least = axes.lines[1 + 4 * row : 4 + 4 * row]
+        assert [dot.get_xdata()[0] for dot in (at_zero, at_prior, least)] == list(each)
+        assert at_zero.get_fillstyle() == "none"
+        assert at_prior.get_color() == system_colours(costs)[name]
+    assert legend(axes) == ["scores ignored", "at 0", "at prior and costs", "least possible"]
