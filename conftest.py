@@ -24,6 +24,7 @@ FIRST = (
     "test_browser",
     "09_",
     "11_",
+    "12_",
     "05_",
     "test_verify.py",
     "test_models",
