@@ -47,6 +47,9 @@ class VoiceIndex:
     def __init__(self, embeddings, table, verifier):
         self.distance = PLDADistance(verifier)
         self.model, self.features = model_digest(verifier), verifier.spectrogram.to_dict()
+        self._keep(*self._checked(embeddings, table))
+
+    def _checked(self, embeddings, table):
         embeddings, dimensions = np.asarray(embeddings, dtype=np.float32), len(self.distance.mean)
         if embeddings.shape != (len(table), dimensions) or not len(table):
             found = f"embeddings {embeddings.shape} and a table of {len(table)} rows"
@@ -55,7 +58,10 @@ class VoiceIndex:
             raise InputError("some embeddings are not finite numbers", expected="embeddings")
         if "speaker" not in table:
             raise InputError(f"a table with the columns {', '.join(table)}", expected="one named speaker")
-        self.embeddings, self.table = embeddings, table.fillna("").astype(str).reset_index(drop=True)
+        return embeddings, table.fillna("").astype(str)
+
+    def _keep(self, embeddings, table):
+        self.embeddings, self.table = embeddings, table.fillna("").reset_index(drop=True)
         self.points = self.distance.points(embeddings)
 
     def __len__(self):
@@ -65,6 +71,31 @@ class VoiceIndex:
     def speakers(self):
         """Whose the embeddings are (n,)."""
         return self.table["speaker"].to_numpy(dtype=str)
+
+    def add(self, embeddings, table):
+        """Add embeddings with their rows of the table; columns that either table lacks are left empty.
+
+        Raises
+        ------
+        InputError
+            As for a new index; this one stays as it is.
+        """
+        embeddings, table = self._checked(embeddings, table)
+        self._keep(np.concatenate([self.embeddings, embeddings]), pd.concat([self.table, table]))
+
+    def remove(self, chosen):
+        """Take out the embeddings that a bool array (n,) chooses, such as all of one speaker.
+
+        Raises
+        ------
+        InputError
+            When it chooses none, or all: an index holds at least one embedding.
+        """
+        chosen = np.asarray(chosen)
+        if chosen.shape != (len(self),) or chosen.dtype != bool or not 0 < chosen.sum() < len(self):
+            found = f"{chosen.sum()} of {len(self)} embeddings are chosen for removal"
+            raise InputError(found, expected="at least one to go and one to stay")
+        self._keep(self.embeddings[~chosen], self.table[~chosen])
 
     def search(self, embeddings, k=10):
         """The k nearest of each query, exactly: its scores with all, by a matrix product.

@@ -114,6 +114,31 @@ def test_exact_search_gives_the_likeliest(index, verifier):
     assert index.search(ASKED, 1000).rows.shape == (len(ASKED), len(VOICES))
 
 
+def test_added_and_removed_as_if_built_so(index, verifier):
+    more, speakers = some_voices(2, 3, seed=3)
+    index.remove(index.speakers == "s2")
+    index.add(more, pd.DataFrame({"speaker": [f"new {each}" for each in speakers], "age": 30}))
+    kept = SPEAKERS != 2
+    names = [f"s{each}" for each in SPEAKERS[kept]] + [f"new {each}" for each in speakers]
+    anew = VoiceIndex(np.concatenate([VOICES[kept], more]), pd.DataFrame({"speaker": names}), verifier)
+    assert index.speakers.tolist() == names
+    assert index.table["age"].tolist() == [""] * kept.sum() + ["30"] * len(more)
+    np.testing.assert_array_equal(index.search(ASKED, 6).rows, anew.search(ASKED, 6).rows)
+
+
+@pytest.mark.parametrize("chosen", [SPEAKERS < 0, SPEAKERS >= 0, [True], SPEAKERS])
+def test_an_index_keeps_an_embedding(index, chosen):
+    with pytest.raises(InputError, match="chosen for removal; expected at least one to go and one to stay"):
+        index.remove(chosen)
+    assert len(index) == len(VOICES)
+
+
+def test_what_cannot_be_added_changes_nothing(index):
+    with pytest.raises(InputError, match="not finite"):
+        index.add(VOICES * np.nan, table_of())
+    assert len(index) == len(index.table) == len(VOICES)
+
+
 @pytest.mark.parametrize(
     ("embeddings", "table", "said"),
     [
