@@ -1,19 +1,19 @@
-"""GE2E: the recurrent encoder of Wan et al. (2018), for text-dependent and text-independent verification.
+"""GE2E: the recurrent encoder and the two losses of Wan et al. (2018), arXiv 1710.10467.
 
 Throughout, `mels` is a list of float arrays (frames, bands), one a recording, of any length.
 """
 
+import math
 import time
 
 import keras
 import numpy as np
 from keras import layers, ops
 
-from helpers import InputError
 from helpers.augmentation import at_speed
 from helpers.batches import SpeakerBatches
 from helpers.checkpoint import adam, fit_epochs, open_checkpoint
-from helpers.models import ScaledCosine, count_parameters, registered, standardisation
+from helpers.models import ScaledCosine, StatisticsPooling, count_parameters, registered, standardisation
 from helpers.systems.windows import repeat_to_length, unit_length, window_means
 
 
@@ -53,32 +53,40 @@ class ProjectedLSTMCell(layers.Layer):
 
 
 def lstm_encoder(spectrograms):
-    """Three layers of projected LSTMs; the last frame's output, to length 1, is the embedding.
+    """Three layers of projected LSTMs, then mean and deviation of the last one's outputs, scaled to length 1.
 
-    With 40 mel bands it has 210,432 trainable weights: 61,952 in the first layer and 74,240
-    in each of the others; 210,434 with the similarity's w and b (`models.ScaledCosine`). Wan et al. (2018),
-    "Generalized end-to-end loss for speaker verification", section 3.
+    The layers have the sizes of the text-dependent network of Wan et al. (2018), section 3, which takes the
+    output of the last frame in place of mean and standard deviation over all frames.
 
     Parameters
     ----------
-    spectrograms : float array (utterances, frames, bands)
-        Training data: each band is standardised with its mean and variance there.
+    spectrograms : float array (..., bands)
+        Frames of training data: each band is standardised with its mean and variance there.
 
     Returns
     -------
     keras.Model
-        `(batch, frames, bands)` to embeddings `(batch, 64)` of length 1.
+        `(batch, frames, bands)` to embeddings `(batch, 128)` of length 1.
     """
     inputs = keras.Input((None, spectrograms.shape[-1]), name="mel_spectrogram")
     x = standardisation(spectrograms)(inputs)
     for number in (1, 2, 3):
-        x = layers.RNN(ProjectedLSTMCell(128, 64), return_sequences=number < 3, name=f"lstm_{number}")(x)
+        x = layers.RNN(ProjectedLSTMCell(128, 64), return_sequences=True, name=f"lstm_{number}")(x)
+    x = StatisticsPooling(name="pooling")(x)
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="ge2e")
 
 
 def log_mels(waveforms, spectrogram, speed=1.0):
-    """Spectrograms of waveforms (samples,) of any length, played at another speed if asked for: `mels`."""
-    return [spectrogram(at_speed(wave, speed))[0] for wave in waveforms]
+    """Spectrograms of waveforms (samples,) of any length, played at another speed if asked for: `mels`.
+
+    All are transformed in one array, and the silence that fills its rows is cut off again.
+    """
+    lengths = [math.ceil(len(waveform) * 100 / round(100 * speed)) for waveform in waveforms]
+    filled = np.zeros((len(waveforms), max(map(len, waveforms))), np.float32)
+    for row, waveform in zip(filled, waveforms, strict=True):
+        row[: len(waveform)] = waveform
+    found = spectrogram(at_speed(filled, speed))
+    return [mel[: spectrogram.frames(length)] for mel, length in zip(found, lengths, strict=True)]
 
 
 def embed_windows(encoder, mels, frames):
@@ -116,29 +124,8 @@ def training_model(encoder, config, contrast=False):
     return model, GE2ELoss(config.batch_utterances, contrast)
 
 
-def optimiser(kind, rate, steps):
-    """Stochastic gradient descent as in the paper, or Adam; gradients clipped at a norm of 3.
-
-    Parameters
-    ----------
-    kind : {"sgd", "adam"}
-        "sgd" halves the rate three times on its way (the paper: every 30 million steps), "adam" lets it fall
-        to zero along a cosine.
-    rate : float
-        At the start.
-    steps : int
-    """
-    if kind == "sgd":
-        steps = max(1, steps // 4)
-        halving = keras.optimizers.schedules.ExponentialDecay(rate, steps, 0.5, staircase=True)
-        return keras.optimizers.SGD(halving, global_clipnorm=3.0)
-    if kind == "adam":
-        return adam(rate, steps, global_clipnorm=3.0)
-    raise InputError(f"is {kind!r}", file="optimiser", expected="'sgd' or 'adam'")
-
-
-def train(mels, speakers, config, frames, contrast=False, kind="adam", start=None, show_progress=False):
-    """Train an encoder with the generalised end-to-end loss.
+def train(mels, speakers, config, frames, contrast=False, start=None, show_progress=False):
+    """Train an encoder with one of the two losses, as notebook 07 does.
 
     Parameters
     ----------
@@ -149,8 +136,8 @@ def train(mels, speakers, config, frames, contrast=False, kind="adam", start=Non
         `widest_mask` and `seed` count.
     frames : int
         Length of the random stretches that are learnt from.
-    contrast, kind
-        As for `training_model` and `optimiser`.
+    contrast : bool
+        As for `training_model`.
     start : keras.Model, optional
         A trained encoder to begin with, which stays as it is; a new one by default.
     show_progress : bool
@@ -164,17 +151,16 @@ def train(mels, speakers, config, frames, contrast=False, kind="adam", start=Non
     Raises
     ------
     InputError
-        As `batches.SpeakerBatches` and `optimiser`.
+        As `batches.SpeakerBatches`.
     """
     started = time.perf_counter()
     keras.utils.set_random_seed(config.seed)
-    mels = [repeat_to_length(mel, frames) for mel in mels]
     batches = SpeakerBatches(mels, speakers, config, frames=frames)
-    encoder = lstm_encoder(np.stack([mel[:frames] for mel in mels]))
+    encoder = lstm_encoder(np.concatenate(mels))
     if start is not None:
         encoder.set_weights(start.get_weights())
     model, loss = training_model(encoder, config, contrast)
-    model.compile(optimiser(kind, config.learning_rate, config.epochs * batches.steps), loss)
+    model.compile(adam(config.learning_rate, config.epochs * batches.steps, global_clipnorm=3.0), loss)
     parts = [*mels, speakers, config, frames, contrast] + (start.get_weights() if start else [])
     state = open_checkpoint(model, config.epochs, parts, __name__, history={"loss": []})
     size, epochs = batches.size, config.epochs
