@@ -406,8 +406,8 @@ def test_a_notebook_that_is_none_is_one_line(tmp_path, capsys, kind):
         path.write_bytes(BROKEN[kind])
     assert execute.main([str(notebooks()[0]), str(path)]) == 1
     line = capsys.readouterr().err
-    assert re.fullmatch(r"01_none\.ipynb: no valid notebook \(.+\)\n", line)
-    with pytest.raises(InputError, match="no valid notebook"):
+    assert re.fullmatch(r"01_none\.ipynb: not a valid notebook \(.+\)\n", line)
+    with pytest.raises(InputError, match="not a valid notebook"):
         Chapter(path)
 
 

@@ -23,7 +23,7 @@ def read_notebook(path):
         return nbformat.read(path, as_version=4)
     except (OSError, ValueError, AttributeError, nbformat.ValidationError) as error:
         reason = getattr(error, "strerror", None) or first_line(type(error).__name__, error)
-        raise InputError(f"no valid notebook ({reason})", file=f"{path.name}:") from None
+        raise InputError(f"not a valid notebook ({reason})", file=f"{path.name}:") from None
 
 
 def execute(path, output=None, parameters=None):

@@ -191,7 +191,7 @@ def list_recordings(folder):
     """
     folder = Path(os.path.expanduser(folder))
     if not folder.is_dir():
-        raise InputError("is no folder", file=folder, expected="one with recordings of one person")
+        raise InputError("is not a folder", file=folder, expected="one with recordings of one person")
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     found = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not found:

@@ -258,7 +258,7 @@ def bench(options):
     try:
         records = [dict(record) for record in json.loads(path.read_text())] if path.exists() else []
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path.name} is no earlier result ({error}); move it away") from error
+        raise InputError(f"{path.name} is not an earlier result ({error}); move it away") from error
     conditions = {"corpus": corpus, "machine": run_apart(machine_facts)}
     tasks = [{"system": system, "seed": seed} for seed in range(options.repeats) for system in SYSTEMS]
     tasks += [{"utterances": size} for size in SIZES if options.growth]

@@ -538,7 +538,7 @@ def test_a_file_that_is_no_result_is_left_alone(fake, folder, tmp_path, capsys, 
     (tmp_path / "bench.json").write_text(text)
     assert command(folder, tmp_path) == 1
     error = capsys.readouterr().err
-    assert error.startswith("bench.json is no earlier result (")
+    assert error.startswith("bench.json is not an earlier result (")
     assert error.count("\n") == 1
     assert (tmp_path / "bench.json").read_text() == text
     assert fake.asked() == []

@@ -161,7 +161,7 @@ def list_corpus(folder, layout="", microphone="mic1"):
     if layout not in ("", *BY_NAME):
         raise InputError(f"there is no layout {describe_value(layout)}", expected=expected)
     if not (folder.is_dir() or (folder.is_file() and layout in ("", "table"))):
-        found = "is no folder" if folder.is_file() else "does not exist"
+        found = "is not a folder" if folder.is_file() else "does not exist"
         raise InputError(found, file=describe_value(folder), expected=expected)
     base, kind, tables = folder.parent, "table", [folder]
     walked = Walk({}, [path for path in (base / "speakers.csv",) if path.is_file()], [], [], {})

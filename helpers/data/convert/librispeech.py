@@ -65,7 +65,7 @@ def librispeech_folder(out=FOLDER, archives=ARCHIVES, mirror=HOME, remotes=REMOT
     if is_made(out, facts, lambda said: said.get("name") == NAME, expected):
         return out
     if not re.match(r"https?://[^/]", mirror):
-        raise InputError("is no address of a mirror", file=mirror, expected=f"one such as {HOME}")
+        raise InputError("is not the address of a mirror", file=mirror, expected=f"one such as {HOME}")
     print("\n".join(SOURCE["about"]), flush=True)
     with download_folder(archives) as unfinished:
         lacking = [remote for remote in remotes if not is_whole(archives / remote.name, remote)]

@@ -162,7 +162,7 @@ def test_what_is_not_a_corpus(tmp_path, tree):
     assert "there is no layout tree" in refusal(tmp_path, "tree")
     folder = tree("librispeech")
     assert "none in the layout timit" in refusal(folder, "timit")
-    assert refusal(folder / "SPEAKERS.TXT", "timit").startswith(f"{folder / 'SPEAKERS.TXT'} is no folder")
+    assert refusal(folder / "SPEAKERS.TXT", "timit").startswith(f"{folder / 'SPEAKERS.TXT'} is not a folder")
     assert list_corpus(folder, "folders").table["speaker"].unique().tolist() == ["dev-clean"]
 
 

@@ -277,7 +277,7 @@ def test_what_a_killed_run_unpacked_is_removed(tmp_path, make):
 
 def test_a_mirror_without_its_scheme(tmp_path, make):
     told = refusal(make, SMALL, "www.openslr.org/resources/12")
-    assert told == f"www.openslr.org/resources/12 is no address of a mirror; expected one such as {HOME}"
+    assert told == f"www.openslr.org/resources/12 is not the address of a mirror; expected one such as {HOME}"
     assert left(tmp_path) == set()
 
 
