@@ -56,7 +56,7 @@ def error_context(path, expected):
 
 
 def describe_value(text):
-    """Foreign text as a short single line that cannot steer a terminal."""
+    """Foreign text as one short line without control characters."""
     text = str(text)
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:100])
     return line + "…" * (len(text) > 100)
@@ -125,7 +125,7 @@ def _elsewhere():
 
 
 def writable_folder(own):
-    """A folder of the project; where it cannot be written, one in `user_folder`, which stderr is told."""
+    """A folder of the project, or if it cannot be written, one in `user_folder`, as a line on stderr says."""
     return own if is_writable(own) else _elsewhere() / own.name
 
 

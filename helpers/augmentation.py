@@ -87,14 +87,14 @@ def middle(waveforms, seconds):
 
 
 def add_noise(waveforms, noise, decibels):
-    """Waveforms with noise of the same shape, so many decibels below each one's speech (by variance)."""
+    """Waveforms with noise of the same shape, `decibels` below the power of each one."""
     power = [np.var(each, axis=1, keepdims=True) for each in (waveforms, noise)]
     gain = np.sqrt(power[0] / power[1]) * 10 ** (-decibels / 20)
     return (waveforms + gain * noise).astype(np.float32)
 
 
 def babble(background, shape, seed=0, voices=6):
-    """So many voices at once, for each row of a shape (utterances, samples), drawn from other waveforms."""
+    """A sum of several random other waveforms for each row of a shape (utterances, samples)."""
     rng, noise = np.random.default_rng(seed), np.zeros(shape, dtype=np.float32)
     for row in noise:
         for index in rng.choice(len(background), voices):
@@ -153,7 +153,7 @@ def warp_vocal_tract(spectrograms, factor):
 
 
 def random_channel(waveforms, seed=0, snr=(15.0, 30.0), strength=6.0):
-    """Each waveform with a microphone and a noise of its own: what a channel teaches is of no use here."""
+    """Each waveform with a random microphone and noise of its own: no channel goes with a speaker."""
     rng = np.random.default_rng([99, seed])
     n, samples = waveforms.shape
     spectrum = np.fft.rfft(waveforms)
@@ -176,7 +176,7 @@ def add_white_noise(waveform, rng):
 
 
 def clip_peaks(waveform, rng):
-    """Four times as loud as the converter takes: the peaks are cut off."""
+    """Amplify to four times full scale and cut off the peaks."""
     waveform = waveform - np.mean(waveform)
     return np.clip(4 * waveform / np.abs(waveform).max(), -1, 1)
 

@@ -32,9 +32,9 @@ class TrainingConfig:
     epochs : int
         An epoch draws as many utterances as there are.
     folds : int
-        The speakers are dealt into so many folds.
+        Number of folds that the speakers are divided into.
     held_out_folds : int
-        So many of the folds are held out, each from a training of its own: they give the calibration.
+        Number of folds that are held out, each from its own training; they give the calibration.
     batch_speakers, batch_utterances : int
         P speakers with K utterances each in a batch.
     learning_rate : float
@@ -64,7 +64,7 @@ class TrainingConfig:
 
 
 def assign_folds(speakers, folds, seed=0):
-    """Deal speakers into folds.
+    """Divide speakers into folds at random.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def assign_folds(speakers, folds, seed=0):
 
 
 def hold_out_speakers(speakers, count, seed=0):
-    """Keep some speakers aside.
+    """Hold out some speakers.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def hold_out_speakers(speakers, count, seed=0):
 
 
 def sample_speakers(speakers, utterances):
-    """As many speakers, drawn at random, as have so many utterances together; but two at least.
+    """Draw as many random speakers as have at most `utterances` together, but at least two.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ class SpeakerBatches:
         return whole
 
     def parts(self, number, batches):
-        """The same, so many batches at a time: an epoch of a large corpus is larger than memory."""
+        """The same in parts, because an epoch of a large corpus may not fit into memory."""
         config, rng = self.config, np.random.default_rng([self.config.seed, number, self.stream])
         rows = []
         for _ in range(self.steps):  # speaker by speaker

@@ -28,11 +28,11 @@ class Checkpoint:
     path : path, optional
         Where the state is kept, if anywhere.
     run : str
-        Fingerprint of the run: the state of another run is not taken up.
+        Fingerprint of the run: the state of another run is not restored.
     history : dict of lists, optional
         What there is before the first epoch; two empty lists by default, `loss` and `val_loss`.
     last : int, optional
-        The state is saved after so many epochs only, and processes may share the file.
+        Save the state only after this many epochs; processes may then share the file.
     """
 
     def __init__(self, model, path=None, run="", history=None, last=None):
@@ -48,7 +48,7 @@ class Checkpoint:
         return len(self.history["loss"])
 
     def record(self, figures, seconds):
-        """Take down an epoch's figures, numbers or arrays by name, and save the state.
+        """Record an epoch's figures, numbers or arrays by name, and save the state.
 
         `seconds` is the time since the last record; `self.seconds` the time of all, earlier runs' included.
         """
@@ -87,7 +87,7 @@ def design(settings):
 
 
 def open_checkpoint(model, epochs, parts, module=None, path=None, history=None):
-    """The state of a training, taken up from a file where there is one of the same run.
+    """The state of a training, restored from a file if the file is of the same run.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def open_checkpoint(model, epochs, parts, module=None, path=None, history=None):
         Compiled.
     epochs : int
     parts : list of arrays and settings
-        What the training learns from, and how: with the model's design, they tell one run from another.
+        The training data and settings; together with the model's design they identify a run.
     module : str, optional
         Name of the module that trains. Where the environment variable SIAMESE_VOICES_CHECKPOINTS names a
         folder, the finished state is kept there, and not in `path`. It serves a later training with equal
@@ -116,12 +116,12 @@ def open_checkpoint(model, epochs, parts, module=None, path=None, history=None):
 
 
 def adam(rate, steps, **settings):
-    """Adam with a step size that begins at `rate` and falls to zero along a cosine in so many steps."""
+    """Adam with a step size that falls from `rate` to zero along a cosine in `steps` steps."""
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps), **settings)
 
 
 def fit_epochs(model, state, draw, batch_size, epochs, started, measure=None, after_epoch=None, bar=False):
-    """Train a compiled model epoch by epoch, from where its `Checkpoint` is, which gets the figures of each.
+    """Train a compiled model from the epoch of its `Checkpoint` on, which records the figures of each epoch.
 
     Parameters
     ----------

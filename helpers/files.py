@@ -121,7 +121,7 @@ def is_made(folder, facts, ours=None, expected="", about="corpus.json"):
     Raises
     ------
     InputError
-        When there is `ours`, and the folder holds something else.
+        When `ours` is given and the folder holds something else.
     """
     folder = Path(folder)
     try:

@@ -112,7 +112,7 @@ def gru_encoder(
     shortcut : bool
         Whether the bands are pooled too, beside the GRU's states.
     stride : int
-        So many frames are averaged into one for the GRU, which is the slow part.
+        Number of frames averaged into one before the GRU, the slow part.
     view : callable () -> keras.layers.Layer, optional
         What is looked at in place of the spectrogram, such as `ensemble.members.LogMel`.
     sequence : callable () -> keras.layers.Layer, optional
@@ -218,7 +218,7 @@ def embed_by_length(embed, recordings, lengths):
 
 
 def count_parameters(model):
-    """How many numbers a model or a layer has learnt."""
+    """Number of trainable weights of a model or a layer."""
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
