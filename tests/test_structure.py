@@ -35,7 +35,7 @@ def test_no_file_is_long():
     lines = {path.relative_to(HELPERS).as_posix(): text.count("\n") for path, text in FILES.items()}
     assert {name: count for name, count in lines.items() if count >= 350} == {}
     assert {name: count for name, count in lines.items() if "/" not in name and count >= 300} == {}
-    assert sum(lines.values()) < 14_300  # 14,000 when conversion and the page have moved to other engines
+    assert sum(lines.values()) < 14_000
 
 
 # ---- floors ------------------------------------------------------------------------------------------------
