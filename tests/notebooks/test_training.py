@@ -72,7 +72,7 @@ def test_the_contrastive_networks_of_notebook_and_helper_are_the_same(tmp_path):
 @pytest.mark.slow
 def test_the_ge2e_encoders_of_notebook_and_helper_are_the_same(tmp_path):
     synthesis.make_corpus(tmp_path / "voices", train_speakers=10, test_speakers=4)
-    parameters = {"epochs": 2, "phrase_epochs": 1, "speakers_per_batch": 6, "draws": 20, "seed": 3}
+    parameters = {"epochs": 2, "phrase_epochs": 1, "speakers_per_batch": 6, "seed": 3}
     parameters |= {"data": str(tmp_path / "voices"), "out": str(tmp_path / "out")}
     execute(PROJECT / "notebooks" / "07_ge2e.ipynb", parameters=parameters)
     with np.load(tmp_path / "out" / "scores" / "ge2e_softmax.npz") as saved:
