@@ -47,7 +47,8 @@ class Chapter:
         self.opening = cells[0].source
         heading, _, text = self.opening.strip().partition("\n")
         self.title = re.sub(r"^#*\s*(\d\d)?\W*", "", heading) or path.stem
-        paragraph = re.sub("[*_`]", "", " ".join(text.strip().split("\n\n")[0].split()))
+        paragraph = re.sub(r"\[(.*?)\]\(.*?\)", r"\1", " ".join(text.strip().split("\n\n")[0].split()))
+        paragraph = re.sub("[*_`]", "", paragraph)
         self.sentence = re.split(r"(?<=[.!?])\s", paragraph)[0]
 
 

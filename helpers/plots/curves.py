@@ -129,8 +129,8 @@ def plot_rates(scores, labels, points, score=None, title="", kind="log likelihoo
     rate, crossing = equal_error(scores, labels)
     figure, axes = plt.subplots(figsize=(8, 3.6))
     x, let_in, turned_away = thresholds[:-1], 100 * accepted[:-1], 100 * rejected[:-1]
-    axes.plot(x, let_in, color=DIFFERENT, label="false acceptance (FAR): others let in")
-    axes.plot(x, turned_away, color=SAME, label="false rejection (FRR): targets turned away")
+    axes.plot(x, let_in, color=DIFFERENT, label="false acceptance of impostor trials")
+    axes.plot(x, turned_away, color=SAME, label="false rejection of target trials")
     axes.plot(crossing, 100 * rate, "o", color=GREEN, label=f"equal error rate {100 * rate:.1f} %")
     low, high = score_range(scores, *points.values(), crossing if score is None else score)
     for height, (name, threshold) in zip(np.linspace(92, 60, len(points)), points.items(), strict=True):
