@@ -14,7 +14,6 @@ from helpers.notebook import assigned_values
 
 PATHS = sorted(PROJECT.glob("notebooks/**/*.ipynb"))
 PATHS = [path for path in PATHS if ".ipynb_checkpoints" not in path.parts]
-LATER = set()  # numbers of notebooks that do not follow yet
 CELL_KEYS = {"tags", "jupyter"}
 TEXT_OUTPUTS = ("text/plain", "text/html", "text/markdown", "text/latex")
 
@@ -199,13 +198,13 @@ def check_something_to_see(path, notebook):
 
 
 def check_length(path, notebook):
-    assert len(notebook.cells) <= 50 or path.name[:2] in LATER
+    assert len(notebook.cells) <= 50
 
 
 def check_alternative_text(path, notebook):
     for output in (output for cell in code_cells(notebook) for output in cell.outputs):
         data = output.get("data", {})
-        assert "image/png" not in data or path.name[:2] in LATER, "shown without notebook.show_figure"
+        assert "image/png" not in data, "shown without notebook.show_figure"
         for image in re.findall(r"<img[^>]*>", "".join(data.get("text/html", ""))):
             assert re.search(r'alt="[^"]{20,}"', image), "a picture without alternative text"
 
@@ -216,14 +215,14 @@ def check_guards(path, notebook):
         folded = "hide-input" in tags(cell)
         assert folded == bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
         guards = re.search(r"^\s*assert ", cell.source, re.MULTILINE)
-        assert folded or not guards or path.name[:2] in LATER, f"a visible guard: {cell.source}"
+        assert folded or not guards, f"a visible guard: {cell.source}"
 
 
 def check_questions(path, notebook):
     """Questions whose choices unfold to what is right or wrong about them."""
     text = "\n".join(cell.source for cell in notebook.cells[-6:] if cell.cell_type == "markdown")
     choices = re.findall(r"<details><summary>.*?</summary>\s*(Right|Wrong)\b", text, re.DOTALL)
-    assert {"Right", "Wrong"} <= set(choices) or path.name[:2] in LATER
+    assert {"Right", "Wrong"} <= set(choices)
 
 
 CHECKS = [value for name, value in list(globals().items()) if name.startswith("check_")]
