@@ -12,6 +12,7 @@ import pkgutil
 import nbformat
 import numpy as np
 import pytest
+from keras.ops import convert_to_numpy
 
 import helpers
 from helpers import PROJECT
@@ -36,7 +37,7 @@ NEIGHBOURS = np.argsort(LOGITS, axis=1)[:, :5]
 TIED = np.round(RNG.normal(size=(len(SPEAKERS), 6)))
 FRAMES, ATTENTION = RNG.normal(size=(3, 5, 7)).astype(np.float32), AttentivePooling()
 ATTENTION(FRAMES)  # builds it
-FRAME_SCORES = np.asarray(ATTENTION.score(FRAMES))
+FRAME_SCORES = convert_to_numpy(ATTENTION.score(FRAMES))
 DISTANCES, SAME = RNG.uniform(0, 2, 9).astype(np.float32), np.float32([1, 0, 0, 1, 0, 1, 0, 0, 1])
 
 UNIT = unit_length(RNG.normal(size=(24, 7)))
