@@ -5,23 +5,9 @@ import numpy as np
 from keras import layers, ops
 
 from helpers.losses import BalancedPairLoss, same_speaker
-from helpers.models import AllPairs, ScaledCosine, registered
+from helpers.models import AllPairs, ScaledCosine
+from helpers.systems.cnn import ClassCosines
 from helpers.systems.ge2e import CentroidCosines, GE2ELoss
-
-
-@registered
-class ClassCosines(layers.Layer):
-    """Cosines of embeddings `(n, d)` with one learnt direction for each training speaker: `(n, classes)`."""
-
-    def __init__(self, classes, **kwargs):
-        super().__init__(**kwargs)
-        self.classes = classes
-
-    def build(self, shape):
-        self.directions = self.add_weight(shape=(shape[-1], self.classes), name="directions")
-
-    def call(self, embeddings):
-        return ops.matmul(embeddings, ops.normalize(self.directions, axis=0))
 
 
 class AdditiveMarginLoss(keras.losses.Loss):

@@ -2,11 +2,11 @@
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from helpers import InputError
 from helpers.ensemble.members import AttentivePooling
-from helpers.models import StatisticsPooling, layer_seed, standardisation
+from helpers.models import StatisticsPooling, layer_seed, registered, standardisation
 
 BLOCKS = ((1,), (2,), (4, 4), (8, 8))  # times `width`, the channels of the convolutions of each block
 POOLINGS = {"attention": AttentivePooling, "average": StatisticsPooling}
@@ -66,3 +66,43 @@ def cnn_encoder(spectrograms, width=8, pooling="attention"):
     x = layers.Dropout(0.2, seed=layer_seed(), name="hide")(x)
     x = layers.Dense(64, name="projection")(x)
     return keras.Model(inputs, layers.UnitNormalization(name="embedding")(x), name="vgg")
+
+
+# Layers of models saved before, which still load; `research.objectives` also trains with the second one.
+
+
+@registered
+class SelfAttentivePooling(layers.Layer):
+    """Several weighted means over time: `(batch, frames, d)` to `(batch, heads * d)`.
+
+    The weights are a softmax over the frames of tanh(H W1) W2: Lin et al. (2017), "A structured
+    self-attentive sentence embedding", equations 6 and 7.
+    """
+
+    def __init__(self, heads=4, hidden=32, penalty=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.heads, self.hidden = heads, hidden  # `penalty` counted in training alone
+
+    def build(self, shape):
+        self.first = self.add_weight(shape=(shape[-1], self.hidden), name="first")
+        self.second = self.add_weight(shape=(self.hidden, self.heads), name="second")
+
+    def call(self, frames):
+        weights = ops.softmax(ops.matmul(ops.tanh(ops.matmul(frames, self.first)), self.second), axis=1)
+        pooled = ops.matmul(ops.transpose(weights, (0, 2, 1)), frames)
+        return ops.reshape(pooled, (-1, self.heads * frames.shape[-1]))
+
+
+@registered
+class ClassCosines(layers.Layer):
+    """Cosines of embeddings `(n, d)` with one learnt direction for each training speaker: `(n, classes)`."""
+
+    def __init__(self, classes, **kwargs):
+        super().__init__(**kwargs)
+        self.classes = classes
+
+    def build(self, shape):
+        self.directions = self.add_weight(shape=(shape[-1], self.classes), name="directions")
+
+    def call(self, embeddings):
+        return ops.matmul(embeddings, ops.normalize(self.directions, axis=0))

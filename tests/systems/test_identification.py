@@ -170,6 +170,19 @@ def test_it_learns_is_saved_and_loaded(tmp_path):
     )
 
 
+def test_a_network_with_the_layers_of_the_release_before_is_loaded(tmp_path):
+    inputs = keras.Input((None, 40))
+    pooled = cnn.SelfAttentivePooling(heads=2, hidden=3, penalty=0.001)(inputs)
+    network = keras.Model(inputs, [pooled, cnn.ClassCosines(3)(pooled)])
+    identifier = identification.Identifier(network, identification.FILTER_BANKS, 20, ["a", "b", "c"])
+    save_system(identifier, tmp_path / "it.keras")
+    loaded, heard = identification.load_identifier(tmp_path / "it.keras"), tones()[0][:3]
+    for ours, theirs in zip(
+        loaded.predict_utterances(heard), identifier.predict_utterances(heard), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_an_utterance_is_scored_by_the_mean_of_its_windows():
     """Utterances of unlike length in one call, each as if it were alone."""
